@@ -1,0 +1,125 @@
+"""What the core asks of the outside world. Adapters implement these; only `wiring` knows them.
+
+Every coroutine may raise `DependencyError`; none raises a vendor's own exception. All are
+safe to call concurrently on one event loop.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from steadyrag.domain.filters import Filter
+from steadyrag.domain.models import (
+    Block,
+    EmbeddedChunk,
+    Embedding,
+    Embeddings,
+    Generation,
+    Hit,
+    Question,
+    Ranking,
+    Vector,
+)
+
+type CountTokens = Callable[[str], int]
+
+
+class Closeable(Protocol):
+    async def aclose(self) -> None:
+        """Drops connections and files. Safe to call twice."""
+
+
+class Embedder(Closeable, Protocol):
+    """Texts to vectors of one fixed dimension."""
+
+    @property
+    def name(self) -> str:
+        """Model and dimension, such as `text-embedding-3-small/1536`. Vectors of different
+        names do not compare."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    async def embed_query(self, text: str) -> Embedding: ...
+
+    async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
+        """At most 100 texts, one API call."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """What an index says of itself. `chunks` is None where counting costs too much."""
+
+    ready: bool
+    chunks: int | None
+    detail: str = ""
+
+
+class Index(Closeable, Protocol):
+    """Chunks searchable by vector and by keyword, kept apart by namespace."""
+
+    @property
+    def keeps_sentences(self) -> bool:
+        """Whether `upsert` wants sentence vectors along with the chunk's."""
+
+    async def vector_search(
+        self, vector: Vector, *, top_k: int, namespace: str, filter: Filter
+    ) -> list[Hit]:
+        """Best first; `score` and `dense` are cosine similarity."""
+
+    async def keyword_search(
+        self, text: str, *, top_k: int, namespace: str, filter: Filter
+    ) -> list[Hit]:
+        """Best first; `score` and `keyword` are BM25 over the analysed text."""
+
+    async def upsert(self, namespace: str, chunks: Sequence[EmbeddedChunk]) -> None:
+        """Adds or replaces by chunk id, all or (with an error) not certainly all."""
+
+    async def delete(self, namespace: str, chunk_ids: Sequence[str]) -> None:
+        """Removes chunks; unknown ids are ignored."""
+
+    async def status(self, namespace: str | None = None) -> IndexStatus:
+        """Reaches the index; raises `DependencyError` when it can't be reached."""
+
+
+class Reranker(Closeable, Protocol):
+    """Orders hits by relevance to the question."""
+
+    async def rerank(self, question: Question, hits: Sequence[Hit], *, top_k: int) -> Ranking:
+        """The `top_k` best, best first, with `score` in [0, 1]."""
+
+
+class Generator(Closeable, Protocol):
+    """Writes an answer from numbered blocks and nothing else."""
+
+    @property
+    def model(self) -> str: ...
+
+    async def generate(
+        self, question: Question, blocks: Sequence[Block], *, max_tokens: int
+    ) -> Generation:
+        """An answer in the question's language that cites blocks as `[n]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """What ingest remembers of a document. `fingerprint` covers its bytes and everything
+    that shapes its chunks (chunker, embedder); `chunk_ids` are what the index holds of it.
+    `origin` is the path or URI it was found under, so that what vanished from there can be
+    told from what was never there."""
+
+    document_id: str
+    origin: str
+    fingerprint: str
+    chunk_ids: tuple[str, ...]
+
+
+class Catalogue(Closeable, Protocol):
+    """The record of what has been ingested, per namespace. Durable once `put` returns."""
+
+    async def records(self, namespace: str) -> Mapping[str, DocumentRecord]:
+        """By document id."""
+
+    async def put(self, namespace: str, record: DocumentRecord) -> None: ...
+
+    async def remove(self, namespace: str, document_id: str) -> None: ...

@@ -48,7 +48,7 @@ def parse_filter(raw: object, path: str = "filter") -> Filter:
 
 def _parse(raw: object, path: str, depth: int, budget: list[int]) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
-        raise InvalidInput(path, "must be an object such as {\"year\": 2024}")
+        raise InvalidInput(path, 'must be an object such as {"year": 2024}')
     if depth > MAX_DEPTH:
         raise InvalidInput(path, f"is nested deeper than {MAX_DEPTH} levels")
     parsed: dict[str, Any] = {}
@@ -78,7 +78,9 @@ def _condition(value: object, at: str) -> dict[str, Any]:
         return {"$eq": _scalar(value, at)}
     if not value:
         raise InvalidInput(at, "must not be an empty object")
-    return {operator: _operand(operator, part, f"{at}.{operator}") for operator, part in value.items()}
+    return {
+        operator: _operand(operator, part, f"{at}.{operator}") for operator, part in value.items()
+    }
 
 
 def _operand(operator: str, value: object, at: str) -> Any:

@@ -100,11 +100,12 @@ class Embeddings:
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a reranker and a generator know of the query. `vector` is None when the
-    embedding was lost."""
+    embedding was lost. `namespace` is where the hits come from."""
 
     text: str
     language: Language
     vector: Vector | None = None
+    namespace: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

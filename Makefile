@@ -1,0 +1,89 @@
+# Type `make` to see what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+TOOLS := .tools
+UV := $(shell command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1 && command -v uv || echo $(TOOLS)/bin/uv)
+PYTHON_VERSION := $(shell cat .python-version)
+export UV_PYTHON_PREFERENCE ?= system
+BIN := .venv/bin
+
+# Documents for `make run`: the project's own, or DOCS=folder. Each set has its own index.
+DOCS ?=
+RUN_DOCS := $(if $(DOCS),$(DOCS),README.md README.ko.md docs infra/runbooks)
+RUN_DIR := $(if $(DOCS),.steadyrag/docs-$(shell realpath -m "$(DOCS)" | cksum | cut -d' ' -f1),.steadyrag/project)
+
+##@ Everyday
+.PHONY: help run test eval bench
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.local ## Index the documents here (or DOCS=folder) and serve on 127.0.0.1:8080
+	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" $(BIN)/steadyrag ingest $(if $(DOCS),"$(DOCS)",$(wildcard $(RUN_DOCS)))
+	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" exec $(BIN)/steadyrag serve
+
+test: .venv/.dev ## Every test that needs neither AWS nor a data set
+	$(BIN)/pytest tests --ignore=tests/e2e -q
+
+eval: .venv/.local ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.json]
+	@test -n "$(DATA)" || { echo "Say which BEIR folder: make eval DATA=folder"; exit 2; }
+	@$(BIN)/steadyrag eval "$(DATA)" $(if $(LIMIT),--limit $(LIMIT)) $(if $(OUT),--out "$(OUT)")
+
+bench: .venv/.local ## Latency and ingest time of the embedded default: DATA=BEIR folder [OUT=file.json]
+	@test -n "$(DATA)" || { echo "Say which BEIR folder: make bench DATA=folder"; exit 2; }
+	@$(BIN)/steadyrag bench "$(DATA)" $(if $(OUT),--out "$(OUT)")
+
+##@ Checks
+.PHONY: lint types format lock
+lint: .venv/.dev ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev ## Types, strictly
+	$(BIN)/mypy
+
+format: .venv/.dev ## Rewrite files in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+LOCK = $(UV) pip compile --quiet --generate-hashes --no-header --universal --python-version $(PYTHON_VERSION)
+lock: | $(UV) ## Pin requirements again, to the newest that pyproject.toml allows
+	$(LOCK) --upgrade pyproject.toml -o requirements/lambda.txt
+	$(LOCK) --upgrade pyproject.toml --group local -o requirements/local.txt
+	$(LOCK) --upgrade pyproject.toml --group dev -o requirements/dev.txt
+	for group in sam cloud runtime; do $(LOCK) --upgrade --group $$group -o requirements/$$group.txt || exit 1; done
+
+##@ AWS
+-include infra/targets.mk
+
+##@ Set-up (done by the others when needed)
+.PHONY: clean
+clean: ## Remove everything that was built, downloaded or indexed here
+	rm -rf .venv .venv-* $(TOOLS) .steadyrag .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(TOOLS)/bin/uv:
+	@echo "Installing uv into $(TOOLS) ..."
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/bin/python: .python-version | $(UV)
+	@echo "Creating .venv for Python $(PYTHON_VERSION) ..."
+	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) .venv
+
+.venv/.local: requirements/local.txt pyproject.toml .venv/bin/python
+	@echo "Installing what the local service needs (about 150 MB the first time) ..."
+	$(UV) pip install --python .venv/bin/python --require-hashes -r requirements/local.txt
+	$(UV) pip install --python .venv/bin/python --no-deps --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.local
+	@echo "Installing what the tests need ..."
+	$(UV) pip install --python .venv/bin/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv-%/.ready: requirements/%.txt .python-version | $(UV)
+	@echo "Creating .venv-$* ..."
+	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) .venv-$*
+	$(UV) pip install --python .venv-$*/bin/python --require-hashes -r requirements/$*.txt
+	@touch $@

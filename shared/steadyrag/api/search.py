@@ -1,0 +1,82 @@
+"""POST /search."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from steadyrag.api.body import read_json
+from steadyrag.api.schemas import Problem, SearchRequest, SearchResponse, search_body
+from steadyrag.domain.models import Answer
+from steadyrag.search import Service, search
+
+log = logging.getLogger(__name__)
+
+
+def search_router(service: Service) -> APIRouter:
+    """The route that answers questions."""
+    router = APIRouter()
+    problems: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
+        for status, text in {
+            400: "The body is not JSON",
+            413: "The body is too large",
+            415: "The body is not declared as JSON",
+            422: "A field is wrong; `errors` names it",
+        }.items()
+    }
+
+    @router.post(
+        "/search",
+        summary="Ask a question",
+        response_model=SearchResponse,
+        responses=problems,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}}
+                },
+            }
+        },
+    )
+    async def ask(request: Request) -> Response:
+        """Answers from the indexed documents, in the question's language, with citations."""
+        query = (await read_json(request, SearchRequest)).to_query()
+        answer = await search(query, service)
+        _log(answer, request)
+        return Response(
+            json.dumps(search_body(answer), ensure_ascii=False).encode(),
+            media_type="application/json",
+            headers={
+                "Server-Timing": server_timing(answer.timings_ms),
+                "X-Steadyrag-Mode": answer.mode,
+            },
+        )
+
+    return router
+
+
+def server_timing(timings_ms: Mapping[str, float]) -> str:
+    """The stages as a `Server-Timing` header (W3C): `embedding;dur=150.2, …`."""
+    return ", ".join(f"{stage};dur={ms:g}" for stage, ms in timings_ms.items())
+
+
+def _log(answer: Answer, request: Request) -> None:
+    log.info(
+        "search",
+        extra={
+            "request_id": request.state.request_id,
+            "search_id": answer.search_id,
+            "mode": answer.mode,
+            "degraded": list(answer.degraded),
+            "sources": len(answer.sources),
+            "top_score": max((source.score for source in answer.sources), default=None),
+            "model": answer.model,
+            "timings_ms": dict(answer.timings_ms),
+        },
+    )

@@ -1,0 +1,261 @@
+"""The search pipeline, in the order it runs.
+
+embed ─ vector search ┐
+keyword search ───────┴─ fuse ─ rerank ─ build context ─ generate ─ cite
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from steadyrag.domain.citations import resolve_citations
+from steadyrag.domain.context import build_context
+from steadyrag.domain.fusion import FusionMethod, fuse
+from steadyrag.domain.messages import message
+from steadyrag.domain.models import (
+    Answer,
+    Block,
+    Embedding,
+    Generation,
+    Hit,
+    Language,
+    Mode,
+    Query,
+    Question,
+    Ranking,
+    Source,
+    Usage,
+)
+from steadyrag.domain.ports import Embedder, Generator, Index, Reranker
+from steadyrag.domain.sentences import language_of
+from steadyrag.resilience.deadline import deadline
+from steadyrag.resilience.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the pipeline is tuned; one value for all requests."""
+
+    fusion: FusionMethod = "weighted"
+    dense_weight: float = 0.5
+    candidates: int = 50
+    rerank_candidates: int = 50
+    context_tokens: int = 2000
+    answer_tokens: int = 300
+    deadline_s: float = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The longest each stage may take, in seconds; what the deadline leaves bounds it too."""
+
+    embed_s: float = 5.0
+    vector_s: float = 5.0
+    keyword_s: float = 5.0
+    rerank_s: float = 5.0
+    generate_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything the pipeline needs. `reranker` is None where none is wanted; `extractive`
+    answers from the sources alone when `generator` is lost."""
+
+    embedder: Embedder
+    index: Index
+    reranker: Reranker | None
+    generator: Generator
+    extractive: Generator
+    options: Options = field(default_factory=Options)
+    caps: Caps = field(default_factory=Caps)
+    new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+
+    async def aclose(self) -> None:
+        """Drops every connection and file."""
+        parts = (self.embedder, self.index, self.reranker, self.generator, self.extractive)
+        for part in {id(part): part for part in parts if part}.values():
+            await part.aclose()
+
+
+async def search(query: Query, service: Service) -> Answer:
+    """Answers one question; never raises for a dependency's failure, only for the caller's."""
+    run = Run()
+    started = run.clock()
+    with deadline(service.options.deadline_s):
+        found = await retrieve(query, service, run)
+        ranking = await rank(query, found, service, run)
+        written = await write(query, found, ranking, service, run)
+    answer, hits = _cited(written, ranking.hits)
+    run.timings_ms["total"] = round((run.clock() - started) * 1000, 2)
+    generation = written.generation
+    return Answer(
+        search_id=service.new_id(),
+        answer=answer,
+        sources=[_source(hit, place) for place, hit in enumerate(hits, 1)],
+        mode=_mode(run.lost),
+        degraded=tuple(dict.fromkeys(run.lost)),
+        calibrated=ranking.calibrated,
+        cache="off",
+        model=generation.model if generation else None,
+        variant="default",
+        usage=Usage(
+            embedding_tokens=found.embedding_tokens,
+            prompt_tokens=generation.prompt_tokens if generation else 0,
+            completion_tokens=generation.completion_tokens if generation else 0,
+        ),
+        timings_ms=run.timings_ms,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What the two searches brought back. A list is None when its search was lost."""
+
+    question: Question
+    dense: Sequence[Hit] | None
+    keyword: Sequence[Hit] | None
+    embedding_tokens: int = 0
+
+    @property
+    def lost(self) -> bool:
+        return self.dense is None and self.keyword is None
+
+
+async def retrieve(query: Query, service: Service, run: Run) -> Retrieved:
+    """Embedding and vector search, with keyword search beside them from the start."""
+    asked = {
+        "top_k": max(service.options.candidates, query.top_k),
+        "namespace": query.namespace,
+        "filter": query.filter,
+    }
+    (embedding, dense), keyword = await asyncio.gather(
+        _by_vector(query, asked, service, run),
+        run.attempt(
+            "keyword",
+            service.index.keyword_search(query.text, **asked),
+            cap_s=service.caps.keyword_s,
+        ),
+    )
+    question = Question(
+        text=query.text,
+        language=language_of(query.text),
+        vector=embedding.vector if embedding else None,
+        namespace=query.namespace,
+    )
+    return Retrieved(question, dense, keyword, embedding.tokens if embedding else 0)
+
+
+async def _by_vector(
+    query: Query, asked: Mapping[str, object], service: Service, run: Run
+) -> tuple[Embedding | None, Sequence[Hit] | None]:
+    embedding = await run.attempt(
+        "embedding", service.embedder.embed_query(query.text), cap_s=service.caps.embed_s
+    )
+    if embedding is None:
+        return None, None
+    hits = await run.attempt(
+        "vector",
+        service.index.vector_search(embedding.vector, **asked),
+        cap_s=service.caps.vector_s,
+    )
+    return embedding, hits
+
+
+async def rank(query: Query, found: Retrieved, service: Service, run: Run) -> Ranking:
+    """The best `top_k` hits: fused, then reranked; in fused order when the reranker is lost."""
+    options = service.options
+    fused = fuse(
+        found.dense or (),
+        found.keyword or (),
+        method=options.fusion,
+        dense_weight=options.dense_weight,
+    )
+    if service.reranker and fused:
+        ranking = await run.attempt(
+            "rerank",
+            service.reranker.rerank(
+                found.question,
+                fused[: max(options.rerank_candidates, query.top_k)],
+                top_k=query.top_k,
+            ),
+            cap_s=service.caps.rerank_s,
+        )
+        if ranking is not None:
+            return ranking
+    return Ranking(hits=fused[: query.top_k], calibrated=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The answer before its citations are resolved. `text` is None when none was asked for."""
+
+    text: str | None
+    generation: Generation | None = None
+    blocks: Sequence[Block] = ()
+
+
+async def write(
+    query: Query, found: Retrieved, ranking: Ranking, service: Service, run: Run
+) -> Written:
+    """An answer from the best hits, by the generator or, when it is lost, by quoting them."""
+    language = found.question.language
+    if found.lost:
+        return Written(message("canned", language))
+    if not query.generate:
+        return Written(None)
+    if not ranking.hits:
+        return Written(await _nothing(query, language, service, run))
+    blocks = build_context(ranking.hits, service.options.context_tokens)
+    writers = {"generation": service.generator}
+    if service.extractive is not service.generator:
+        writers["extractive"] = service.extractive
+    for stage, writer in writers.items():
+        generation = await run.attempt(
+            stage,
+            writer.generate(found.question, blocks, max_tokens=service.options.answer_tokens),
+            cap_s=service.caps.generate_s,
+        )
+        if generation is not None:
+            return Written(generation.text, generation, blocks)
+    return Written(message("canned", language))
+
+
+async def _nothing(query: Query, language: Language, service: Service, run: Run) -> str:
+    """Why there is no hit: an empty namespace, or a filter that nothing passes."""
+    status = await run.attempt(
+        "index", service.index.status(query.namespace), cap_s=service.caps.keyword_s
+    )
+    empty = status is not None and status.chunks == 0
+    return message("no_documents" if empty else "no_match", language)
+
+
+def _cited(written: Written, hits: Sequence[Hit]) -> tuple[str | None, Sequence[Hit]]:
+    if written.text is None or not written.blocks:
+        return written.text, hits
+    return resolve_citations(written.text, written.blocks, hits)
+
+
+def _mode(lost: Sequence[str]) -> Mode:
+    """The rung of the fallback ladder that `lost` leaves."""
+    dense_lost = "embedding" in lost or "vector" in lost
+    if dense_lost and "keyword" in lost:
+        return "canned"
+    if dense_lost:
+        return "keyword_only"
+    return "partial" if lost else "full"
+
+
+def _source(hit: Hit, place: int) -> Source:
+    chunk = hit.chunk
+    return Source(
+        id=chunk.id,
+        document_id=chunk.document_id,
+        title=chunk.title,
+        url=chunk.url,
+        text=chunk.text,
+        score=round(hit.score, 4),
+        rank=place,
+    )

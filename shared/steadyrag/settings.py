@@ -1,0 +1,222 @@
+"""Every environment variable the service reads: typed, bounded, frozen.
+
+This is the only module that touches the process environment. A bad value stops the start
+with a message that names the variable, what is wrong with it and what is allowed.
+"""
+
+import difflib
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from steadyrag.domain.errors import ConfigError
+
+PREFIX = "STEADYRAG_"
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("https://", "http://")) or any(c.isspace() for c in value):
+        raise ValueError("must be an http:// or https:// address")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_http_url)]
+SecretName = Annotated[
+    str,
+    StringConstraints(pattern=r"^(secretsmanager:[A-Za-z0-9/_+=.@:-]+|ssm:/?[A-Za-z0-9/_.-]+)$"),
+]
+
+
+def _variable(name: str, default: Any, meaning: str, **bounds: Any) -> Any:
+    return Field(default, alias=name, description=meaning, **bounds)
+
+
+class Settings(BaseModel):
+    """The service's configuration. Field aliases are the variables' names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    embedder: Literal["local", "openai"] = _variable(
+        "STEADYRAG_EMBEDDER", "local", "who turns texts into vectors"
+    )
+    index: Literal["local", "pinecone"] = _variable(
+        "STEADYRAG_INDEX", "local", "where chunks are kept and searched"
+    )
+    reranker: Literal["local", "pinecone", "none"] = _variable(
+        "STEADYRAG_RERANKER", "local", "who orders the candidates by relevance"
+    )
+    generator: Literal["local", "openai"] = _variable(
+        "STEADYRAG_GENERATOR", "local", "who writes the answer; local quotes the sources"
+    )
+
+    openai_api_key: SecretStr | None = _variable("OPENAI_API_KEY", None, "OpenAI key, locally")
+    openai_api_key_from: SecretName | None = _variable(
+        "STEADYRAG_OPENAI_API_KEY_FROM", None, "secretsmanager:NAME or ssm:/NAME that holds the key"
+    )
+    openai_base_url: Url | None = _variable("OPENAI_BASE_URL", None, "another OpenAI endpoint")
+    embedding_model: str = _variable(
+        "STEADYRAG_EMBEDDING_MODEL", "text-embedding-3-small", "OpenAI embedding model"
+    )
+    embedding_dimension: int = _variable(
+        "STEADYRAG_EMBEDDING_DIMENSION", 1536, "length of its vectors", ge=64, le=3072
+    )
+    chat_model: str = _variable("STEADYRAG_CHAT_MODEL", "gpt-6-luna", "OpenAI chat model")
+    answer_tokens: int = _variable(
+        "STEADYRAG_ANSWER_TOKENS", 300, "longest answer in visible tokens", ge=16, le=4000
+    )
+    reasoning_tokens: int = _variable(
+        "STEADYRAG_REASONING_TOKENS",
+        1000,
+        "allowance on top of the answer for models that reason; 0 for models that do not",
+        ge=0,
+        le=32000,
+    )
+
+    pinecone_api_key: SecretStr | None = _variable(
+        "PINECONE_API_KEY", None, "Pinecone key, for local use"
+    )
+    pinecone_api_key_from: SecretName | None = _variable(
+        "STEADYRAG_PINECONE_API_KEY_FROM",
+        None,
+        "secretsmanager:NAME or ssm:/NAME that holds the key",
+    )
+    pinecone_controller_host: Url | None = _variable(
+        "PINECONE_CONTROLLER_HOST", None, "another Pinecone control plane"
+    )
+    pinecone_index_host: str | None = _variable(
+        "STEADYRAG_PINECONE_INDEX_HOST", None, "the index's host, as `index create` prints it"
+    )
+    rerank_model: str = _variable(
+        "STEADYRAG_RERANK_MODEL", "bge-reranker-v2-m3", "Pinecone's hosted reranker"
+    )
+
+    fusion: Literal["weighted", "rrf"] = _variable(
+        "STEADYRAG_FUSION", "weighted", "how the two rankings become one"
+    )
+    dense_weight: float = _variable(
+        "STEADYRAG_DENSE_WEIGHT", 0.5, "share of the vector score in weighted fusion", ge=0, le=1
+    )
+    candidates: int = _variable(
+        "STEADYRAG_CANDIDATES", 50, "hits asked of each search", ge=5, le=200
+    )
+    rerank_candidates: int = _variable(
+        "STEADYRAG_RERANK_CANDIDATES", 50, "fused hits that are reranked", ge=1, le=100
+    )
+    context_tokens: int = _variable(
+        "STEADYRAG_CONTEXT_TOKENS",
+        2000,
+        "tokens of sources for the generator",
+        ge=100,
+        le=100_000,
+    )
+    chunk_tokens: int = _variable(
+        "STEADYRAG_CHUNK_TOKENS", 480, "longest chunk, headings included", ge=64, le=480
+    )
+    abstain_below: float = _variable(
+        "STEADYRAG_ABSTAIN_BELOW",
+        0.2,
+        "relevance of the best source under which the extractive answerer says it found nothing",
+        ge=0,
+        le=1,
+    )
+
+    deadline_s: float = _variable(
+        "STEADYRAG_DEADLINE_S", 25.0, "longest a request may take", ge=0.5, le=29
+    )
+    cors_origin: str = _variable(
+        "STEADYRAG_CORS_ORIGIN", "*", "origin that browsers may call from", min_length=1
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
+        "STEADYRAG_LOG_LEVEL", "INFO", "least severe log line printed"
+    )
+
+    host: str = _variable("STEADYRAG_HOST", "127.0.0.1", "address to serve on", min_length=1)
+    port: int = _variable("STEADYRAG_PORT", 8080, "port of the local server", ge=1, le=65535)
+    data_dir: Path = _variable(
+        "STEADYRAG_DATA_DIR", Path(".steadyrag"), "where the embedded default keeps its index"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """Settings that need each other."""
+        if "openai" in (self.embedder, self.generator) and not (
+            self.openai_api_key or self.openai_api_key_from
+        ):
+            raise ValueError(
+                "OPENAI_API_KEY or STEADYRAG_OPENAI_API_KEY_FROM is needed by "
+                "STEADYRAG_EMBEDDER=openai and STEADYRAG_GENERATOR=openai"
+            )
+        if "pinecone" in (self.index, self.reranker) and not (
+            self.pinecone_api_key or self.pinecone_api_key_from
+        ):
+            raise ValueError(
+                "PINECONE_API_KEY or STEADYRAG_PINECONE_API_KEY_FROM is needed by "
+                "STEADYRAG_INDEX=pinecone and STEADYRAG_RERANKER=pinecone"
+            )
+        return self
+
+
+VARIABLES: Mapping[str, FieldInfo] = {
+    str(field.alias): field for field in Settings.model_fields.values()
+}
+"""Every variable by name."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings; an empty value counts as unset.
+
+    Raises `ConfigError` with one line for each bad variable. A `STEADYRAG_` variable that
+    is not a setting only warns, so that rolling back to older code always starts.
+    """
+    environment = os.environ if environment is None else environment
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in VARIABLES:
+            near = difflib.get_close_matches(name, VARIABLES, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            warnings.warn(f"{name} is not a setting and is ignored{hint}", stacklevel=2)
+    given = {
+        name: environment[name].strip() for name in VARIABLES if environment.get(name, "").strip()
+    }
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        lines = [_explain(dict(part), given) for part in error.errors(include_context=True)]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _explain(error: Mapping[str, Any], given: Mapping[str, str]) -> str:
+    if not error["loc"]:
+        return str(error["ctx"]["error"])
+    name = str(error["loc"][0])
+    field = VARIABLES[name]
+    shown = "the value given" if "key" in name.lower() else repr(given[name])
+    problem = str(error["msg"]).removeprefix("Value error, ")
+    problem = problem[:1].lower() + problem[1:]
+    return f"{name}: {shown} is not valid: {problem} (allowed: {allowed(field)})"
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a setting takes, in words: `a number from 0.5 to 29`."""
+    choices = get_args(field.annotation) if field.annotation else ()
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return ", ".join(choices)
+    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
+    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
+    kind = "a whole number" if field.annotation is int else "a number"
+    if low is not None and high is not None:
+        return f"{kind} from {low} to {high}"
+    return field.description or "text"

@@ -6,7 +6,6 @@ SHELL := /bin/bash
 TOOLS := .tools
 UV := $(shell command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1 && command -v uv || echo $(TOOLS)/bin/uv)
 PYTHON_VERSION := $(shell cat .python-version)
-export UV_PYTHON_PREFERENCE ?= system
 BIN := .venv/bin
 
 # Documents for `make run`: the project's own, or DOCS=folder. Each set has its own index.

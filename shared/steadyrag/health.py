@@ -63,6 +63,6 @@ async def _ask(probe: Probe, timeout_s: float) -> Check:
         return done("failed", type(error).__name__)
     if said is None:
         return done("ok")
-    if not said.ready:
-        return done("failed", said.detail or None)
-    return done("empty" if said.chunks == 0 else "ok", said.detail or None)
+    if said.chunks == 0:
+        return done("empty", said.detail or None)
+    return done("ok" if said.ready else "failed", said.detail or None)

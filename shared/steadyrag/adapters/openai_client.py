@@ -1,0 +1,117 @@
+"""OpenAI's SDK as the service uses it: one endpoint a client, no retries, our own errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from steadyrag.adapters.vendor_http import (
+    CONNECT_TIMEOUT_S,
+    KEEPALIVE_S,
+    ApiKey,
+    PerLoop,
+    current,
+    retry_after_s,
+    shared_ssl_context,
+)
+from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+OUT_OF_MONEY = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+    }
+)
+"""Error codes of a 429 that no waiting cures:
+https://platform.openai.com/docs/guides/error-codes."""
+
+
+class OpenAIClient:
+    """Calls one OpenAI endpoint for the dependency called `dependency`.
+
+    The SDK is imported by the first call, which takes longer than a cache hit may.
+    """
+
+    def __init__(
+        self,
+        *,
+        dependency: str,
+        api_key: ApiKey,
+        base_url: str | None,
+        timeout_s: float,
+        max_connections: int,
+    ) -> None:
+        self._dependency = dependency
+        self._api_key = api_key
+        self._base_url = base_url
+        self._timeout_s = timeout_s
+        self._max_connections = max_connections
+        self._clients = PerLoop(self._open, lambda client: client.close())
+
+    def _open(self) -> AsyncOpenAI:
+        import httpx2
+        from openai import AsyncOpenAI
+
+        async def key() -> str:
+            return current(self._api_key)
+
+        limits = httpx2.Limits(
+            max_connections=self._max_connections,
+            max_keepalive_connections=self._max_connections,
+            keepalive_expiry=KEEPALIVE_S,
+        )
+        http = httpx2.AsyncClient(
+            verify=shared_ssl_context(), limits=limits, timeout=self._timeout_s
+        )
+        return AsyncOpenAI(
+            api_key=key,
+            base_url=self._base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
+            http_client=http,
+        )
+
+    async def call[T](self, ask: Callable[[AsyncOpenAI], Awaitable[T]]) -> T:
+        """`ask(client)` within the timeout; raises `DependencyError` for whatever the SDK
+        raises, and for an answer that `ask` cannot read."""
+        import openai
+
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await ask(self._clients.get())
+        except DependencyError:
+            raise
+        except (TimeoutError, openai.APITimeoutError) as error:
+            problem = f"gave no answer within {self._timeout_s:g} s"
+            raise Unavailable(self._dependency, problem) from error
+        except openai.APIConnectionError as error:
+            raise Unavailable(self._dependency, "could not be reached") from error
+        except openai.APIStatusError as error:
+            raise self._translated(error) from error
+        except (openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Unavailable(self._dependency, "gave an answer that makes no sense") from error
+
+    def _translated(self, error: APIStatusError) -> DependencyError:
+        status, code = error.status_code, error.code
+        problem = f"answered {status}" + (f" {code}" if code else "")
+        if status == 429:
+            if code in OUT_OF_MONEY or error.type in OUT_OF_MONEY:
+                return Refused(self._dependency, problem)
+            wait_s = retry_after_s(error.response.headers)
+            return Throttled(self._dependency, problem, retry_after_s=wait_s)
+        if status >= 500 or status in (408, 409):
+            wait_s = retry_after_s(error.response.headers)
+            return Unavailable(self._dependency, problem, retry_after_s=wait_s)
+        if error.param:
+            problem += f" ({error.param})"
+        return Refused(self._dependency, problem)
+
+    async def aclose(self) -> None:
+        await self._clients.aclose()

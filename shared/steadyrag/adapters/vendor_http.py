@@ -1,0 +1,75 @@
+"""What the vendors' HTTP clients have in common: keys, TLS, connections, Retry-After."""
+
+import asyncio
+import email.utils
+import functools
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+type ApiKey = str | Callable[[], str]
+"""A key, or what returns the current one: it is asked before every request."""
+
+KEEPALIVE_S = 300.0
+"""How long an idle connection is kept. The HTTP libraries give up after 5 s, which makes
+every request of a quiet service pay for a TLS handshake."""
+
+CONNECT_TIMEOUT_S = 3.0
+
+
+def current(key: ApiKey) -> str:
+    return key if isinstance(key, str) else key()
+
+
+@functools.cache
+def shared_ssl_context() -> ssl.SSLContext:
+    """One context for all clients: building one costs more than a request."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a response asks to wait: `retry-after-ms`, or `Retry-After` in seconds
+    or as a date (RFC 9110, section 10.2.3). None where it says nothing sensible."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    try:
+        if "retry-after-ms" in lower:
+            wait_s = float(lower["retry-after-ms"]) / 1000
+        else:
+            wait_s = float(lower["retry-after"])
+    except KeyError:
+        return None
+    except ValueError:
+        try:
+            wait_s = email.utils.parsedate_to_datetime(lower["retry-after"]).timestamp()
+        except (KeyError, ValueError):
+            return None
+        wait_s = max(0.0, wait_s - time.time())
+    return wait_s if 0 <= wait_s < float("inf") else None
+
+
+class PerLoop[T]:
+    """One client for each event loop, made when first asked for.
+
+    A client's sockets belong to the loop that opened them. Where the loop has changed, the
+    old client is left to the garbage collector, because its loop can no longer close it.
+    After `aclose` the next `get` makes a new one: that is how connections are dropped when
+    a frozen environment wakes up elsewhere.
+    """
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
+        self._make = make
+        self._close = close
+        self._held: tuple[asyncio.AbstractEventLoop, T] | None = None
+
+    def get(self) -> T:
+        loop = asyncio.get_running_loop()
+        if self._held is None or self._held[0] is not loop:
+            self._held = loop, self._make()
+        return self._held[1]
+
+    async def aclose(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and held[0] is asyncio.get_running_loop():
+            await self._close(held[1])

@@ -25,9 +25,9 @@ run: .venv/.local ## Index the documents here (or DOCS=folder) and serve on 127.
 test: .venv/.dev ## Every test that needs neither AWS nor a data set
 	$(BIN)/pytest tests --ignore=tests/e2e -q
 
-eval: .venv/.local ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.json]
+eval: .venv/.local ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.json] [MIN=nDCG]
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make eval DATA=folder"; exit 2; }
-	@$(BIN)/steadyrag eval "$(DATA)" $(if $(LIMIT),--limit $(LIMIT)) $(if $(OUT),--out "$(OUT)")
+	@$(BIN)/steadyrag eval "$(DATA)" $(if $(LIMIT),--limit $(LIMIT)) $(if $(MIN),--min-ndcg $(MIN)) $(if $(OUT),--out "$(OUT)")
 
 bench: .venv/.local ## Latency and ingest time of the embedded default: DATA=BEIR folder [OUT=file.json]
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make bench DATA=folder"; exit 2; }

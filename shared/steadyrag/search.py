@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from steadyrag.domain.citations import resolve_citations
 from steadyrag.domain.context import build_context
+from steadyrag.domain.filters import Filter
 from steadyrag.domain.fusion import FusionMethod, fuse
 from steadyrag.domain.messages import message
 from steadyrag.domain.models import (
@@ -29,7 +31,7 @@ from steadyrag.domain.models import (
     Source,
     Usage,
 )
-from steadyrag.domain.ports import Embedder, Generator, Index, Reranker
+from steadyrag.domain.ports import Closeable, Embedder, Generator, Index, Reranker, Warmable
 from steadyrag.domain.sentences import language_of
 from steadyrag.resilience.deadline import deadline
 from steadyrag.resilience.run import Run
@@ -73,11 +75,19 @@ class Service:
     caps: Caps = field(default_factory=Caps)
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex
 
+    async def warm(self) -> None:
+        """Loads what the first question would wait for; raises `ConfigError` when a part is
+        not usable."""
+        await asyncio.gather(*(part.warm() for part in self._parts() if isinstance(part, Warmable)))
+
     async def aclose(self) -> None:
         """Drops every connection and file."""
-        parts = (self.embedder, self.index, self.reranker, self.generator, self.extractive)
-        for part in {id(part): part for part in parts if part}.values():
+        for part in self._parts():
             await part.aclose()
+
+    def _parts(self) -> list[Closeable]:
+        parts = (self.embedder, self.index, self.reranker, self.generator, self.extractive)
+        return list({id(part): part for part in parts if part}.values())
 
 
 async def search(query: Query, service: Service) -> Answer:
@@ -124,13 +134,21 @@ class Retrieved:
         return self.dense is None and self.keyword is None
 
 
+class Asked(TypedDict):
+    """What both searches are asked for."""
+
+    top_k: int
+    namespace: str
+    filter: Filter
+
+
 async def retrieve(query: Query, service: Service, run: Run) -> Retrieved:
     """Embedding and vector search, with keyword search beside them from the start."""
-    asked = {
-        "top_k": max(service.options.candidates, query.top_k),
-        "namespace": query.namespace,
-        "filter": query.filter,
-    }
+    asked = Asked(
+        top_k=max(service.options.candidates, query.top_k),
+        namespace=query.namespace,
+        filter=query.filter,
+    )
     (embedding, dense), keyword = await asyncio.gather(
         _by_vector(query, asked, service, run),
         run.attempt(
@@ -149,7 +167,7 @@ async def retrieve(query: Query, service: Service, run: Run) -> Retrieved:
 
 
 async def _by_vector(
-    query: Query, asked: Mapping[str, object], service: Service, run: Run
+    query: Query, asked: Asked, service: Service, run: Run
 ) -> tuple[Embedding | None, Sequence[Hit] | None]:
     embedding = await run.attempt(
         "embedding", service.embedder.embed_query(query.text), cap_s=service.caps.embed_s

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from steadyrag.adapters.pinecone_schema import IndexReady
     from steadyrag.adapters.vendor_http import ApiKey
     from steadyrag.domain.documents import Corpus
     from steadyrag.domain.ports import CountTokens
@@ -71,6 +72,28 @@ def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
         "parallel_calls": 1 if settings.embedder == "local" else 4,
     } | overrides
     return IngestParts(**parts)
+
+
+async def ensure_index(
+    settings: Settings,
+    *,
+    name: str,
+    cloud: str,
+    region: str,
+    report: Callable[[str], None] = lambda _: None,
+) -> IndexReady:
+    """Creates the Pinecone index for the chosen embedder, or checks the one that is there."""
+    from steadyrag.adapters import pinecone_schema
+
+    return await pinecone_schema.ensure_index(
+        api_key=_pinecone_key(settings),
+        name=name,
+        dimension=_embedder(settings).dimension,
+        cloud=cloud,
+        region=region,
+        controller_host=settings.pinecone_controller_host,
+        report=report,
+    )
 
 
 def cached(embedder: Embedder, path: Path) -> Embedder:
@@ -161,6 +184,7 @@ def _index(settings: Settings, embedder: Embedder) -> Index:
     return PineconeIndex(
         api_key=_pinecone_key(settings),
         host=settings.pinecone_index_host,
+        dimension=embedder.dimension,
         timeout_s=CAPS.vector_s,
     )
 
@@ -174,7 +198,7 @@ def _reranker(settings: Settings, embedder: Embedder, index: Index) -> Reranker 
         return PineconeReranker(
             api_key=_pinecone_key(settings),
             model=settings.rerank_model,
-            control_host=settings.pinecone_controller_host,
+            controller_host=settings.pinecone_controller_host,
             timeout_s=CAPS.rerank_s,
         )
     from steadyrag.adapters.local.index import LocalIndex

@@ -33,3 +33,6 @@ class FakeGenerator(Trouble):
         words = blocks[0].text.split()[:max_tokens]
         text = self.says if self.says is not None else f"{' '.join(words)} [{blocks[0].number}]"
         return Generation(text, self._model, prompt_tokens, len(text.split()))
+
+    async def ping(self) -> None:
+        await self._called("ping")

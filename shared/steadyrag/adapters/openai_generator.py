@@ -97,5 +97,13 @@ class OpenAIGenerator:
             found=found,
         )
 
+    async def ping(self) -> None:
+        """Looks the model up, which costs nothing."""
+
+        async def ask(client: AsyncOpenAI) -> None:
+            await client.models.retrieve(self._model)
+
+        await self._client.call(ask)
+
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -4,6 +4,7 @@ Powertools keeps a value for `max_age_s`, so a rotated key is picked up without 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from steadyrag.domain.errors import Refused, Unavailable
 
@@ -27,15 +28,12 @@ def secret(reference: str) -> Secret:
         config = Config(
             connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"total_max_attempts": 2}
         )
-        provider = _providers.get(kind)
-        if provider is None:
+        if kind not in _providers:
             make = SecretsProvider if kind == "secretsmanager" else SSMProvider
-            provider = _providers[kind] = make(boto_config=config)
+            _providers[kind] = make(boto_config=config)
+        options = {"decrypt": True} if kind == "ssm" else {}
         try:
-            if kind == "ssm":
-                value = provider.get(name, max_age=MAX_AGE_S, decrypt=True)
-            else:
-                value = provider.get(name, max_age=MAX_AGE_S)
+            value = _providers[kind].get(name, max_age=MAX_AGE_S, **options)
         except GetParameterError as error:
             if isinstance(error.__cause__ or error.__context__, ClientError):
                 raise Refused("secrets", f"{reference} can't be read") from None
@@ -45,4 +43,4 @@ def secret(reference: str) -> Secret:
     return read
 
 
-_providers: dict[str, object] = {}
+_providers: dict[str, Any] = {}

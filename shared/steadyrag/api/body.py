@@ -40,19 +40,17 @@ async def read_json[M: BaseModel](request: Request, model: type[M]) -> M:
         raise NotJson(f"content-type: send application/json, not {media_type[:80] or 'nothing'}")
     try:
         raw = json.loads(await _bounded(request), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        where = f" at line {error.lineno}, column {error.colno}" if _positioned(error) else ""
-        raise MalformedBody(f"body: is not valid JSON{where}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedBody(f"body: is not valid JSON at {where}") from None
+    except (ValueError, RecursionError):
+        raise MalformedBody("body: is not valid JSON") from None
     if not isinstance(raw, dict):
         raise InvalidInput("body", "must be a JSON object")
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         raise InvalidFields([_named(dict(part)) for part in error.errors()]) from None
-
-
-def _positioned(error: Exception) -> bool:
-    return isinstance(error, json.JSONDecodeError)
 
 
 def _no_constant(name: str) -> Any:

@@ -51,7 +51,9 @@ class DependencyError(SteadyragError):
     retryable = False
     """Whether asking again at once may help."""
 
-    def __init__(self, dependency: str, problem: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, dependency: str, problem: str, *, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(f"{dependency}: {problem}")
         self.dependency = dependency
         self.problem = problem

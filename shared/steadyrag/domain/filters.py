@@ -8,6 +8,7 @@ any element matches.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +20,14 @@ MAX_CLAUSES = 64
 MAX_STRING = 512
 
 _SCALARS = (str, int, float, bool)
-_ORDER = frozenset({"$gt", "$gte", "$lt", "$lte"})
+_COMPARE = {
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
 _LIST = frozenset({"$in", "$nin"})
-_OPERATORS = _ORDER | _LIST | {"$eq", "$ne", "$exists"}
+_OPERATORS = _COMPARE.keys() | _LIST | {"$eq", "$ne", "$exists"}
 _JUNCTIONS = frozenset({"$and", "$or"})
 
 
@@ -83,18 +89,18 @@ def _condition(value: object, at: str) -> dict[str, Any]:
     }
 
 
-def _operand(operator: str, value: object, at: str) -> Any:
-    if operator not in _OPERATORS:
+def _operand(name: str, value: object, at: str) -> Any:
+    if name not in _OPERATORS:
         raise InvalidInput(at, f"is not an operator; use one of {', '.join(sorted(_OPERATORS))}")
-    if operator == "$exists":
+    if name == "$exists":
         if not isinstance(value, bool):
             raise InvalidInput(at, "must be true or false")
         return value
-    if operator in _LIST:
+    if name in _LIST:
         if not isinstance(value, list) or not 0 < len(value) <= MAX_CLAUSES:
             raise InvalidInput(at, f"must be a list of 1 to {MAX_CLAUSES} values")
         return [_scalar(part, f"{at}[{i}]") for i, part in enumerate(value)]
-    if operator in _ORDER and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if name in _COMPARE and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise InvalidInput(at, "must be a number")
     return _scalar(value, at)
 
@@ -125,8 +131,8 @@ def _matches(expression: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool
     return True
 
 
-def _test(operator: str, held: Any, operand: Any) -> bool:
-    match operator:
+def _test(name: str, held: Any, operand: Any) -> bool:
+    match name:
         case "$eq":
             return _equal(held, operand)
         case "$ne":
@@ -139,15 +145,7 @@ def _test(operator: str, held: Any, operand: Any) -> bool:
             return (held is not None) is operand
     if isinstance(held, bool) or not isinstance(held, int | float):
         return False
-    match operator:
-        case "$gt":
-            return held > operand
-        case "$gte":
-            return held >= operand
-        case "$lt":
-            return held < operand
-        case _:
-            return held <= operand
+    return bool(_COMPARE[name](held, operand))
 
 
 def _equal(held: Any, operand: Any) -> bool:

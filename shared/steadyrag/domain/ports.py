@@ -6,7 +6,7 @@ safe to call concurrently on one event loop.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from steadyrag.domain.filters import Filter
 from steadyrag.domain.models import (
@@ -27,6 +27,13 @@ type CountTokens = Callable[[str], int]
 class Closeable(Protocol):
     async def aclose(self) -> None:
         """Drops connections and files. Safe to call twice."""
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    async def warm(self) -> None:
+        """Loads what the first request would wait for; raises `ConfigError` when it is not
+        usable."""
 
 
 class Embedder(Closeable, Protocol):
@@ -99,6 +106,9 @@ class Generator(Closeable, Protocol):
         self, question: Question, blocks: Sequence[Block], *, max_tokens: int
     ) -> Generation:
         """An answer in the question's language that cites blocks as `[n]`."""
+
+    async def ping(self) -> None:
+        """Reaches the model without writing anything; for readiness."""
 
 
 @dataclass(frozen=True, slots=True)

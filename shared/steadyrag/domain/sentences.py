@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from sentencex import segment
 
+from steadyrag.domain.models import Language
+
 Span = tuple[int, int]
 
 SHORTEST = 24
@@ -22,7 +24,7 @@ _LINE = re.compile(r"[^\n]+")
 _STOP = re.compile(r"[.!?。！？…][\"'”’»)\]]*\s+")
 
 
-def language_of(text: str) -> str:
+def language_of(text: str) -> Language:
     """`"ko"` when the text holds Hangul in a share that matters, else `"en"`."""
     hangul = len(_HANGUL.findall(text))
     if not hangul:

@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC240
 from collections.abc import AsyncIterator
 from pathlib import Path
 

@@ -1,0 +1,82 @@
+# ruff: noqa: ASYNC240
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from steadyrag.adapters.local.catalogue import SqliteCatalogue
+from steadyrag.domain.errors import ConfigError
+from steadyrag.domain.ports import DocumentRecord
+
+
+@pytest_asyncio.fixture
+async def catalogue(tmp_path: Path) -> AsyncIterator[SqliteCatalogue]:
+    catalogue = SqliteCatalogue(tmp_path / "data" / "catalogue.sqlite")
+    yield catalogue
+    await catalogue.aclose()
+
+
+def a_record(document_id: str, fingerprint: str = "f") -> DocumentRecord:
+    return DocumentRecord(document_id, f"문서/{document_id}.md", fingerprint, ("c1", "c2"))
+
+
+async def test_what_was_put_comes_back_by_document(catalogue: SqliteCatalogue) -> None:
+    one, two = a_record("하나"), a_record("two")
+    await catalogue.put("default", one)
+    await catalogue.put("default", two)
+    assert await catalogue.records("default") == {"하나": one, "two": two}
+
+
+async def test_a_second_put_replaces_the_first(catalogue: SqliteCatalogue) -> None:
+    await catalogue.put("default", a_record("d", "before"))
+    await catalogue.put("default", a_record("d", "after"))
+    assert await catalogue.records("default") == {"d": a_record("d", "after")}
+
+
+async def test_namespaces_are_kept_apart(catalogue: SqliteCatalogue) -> None:
+    await catalogue.put("a", a_record("d"))
+    await catalogue.put("b", a_record("d"))
+    await catalogue.remove("a", "d")
+    await catalogue.remove("a", "never there")
+    assert await catalogue.records("a") == {}
+    assert list(await catalogue.records("b")) == ["d"]
+
+
+async def test_reading_what_was_never_written_makes_no_file(
+    catalogue: SqliteCatalogue, tmp_path: Path
+) -> None:
+    assert await catalogue.records("default") == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_another_catalogue_on_the_file_sees_it(
+    catalogue: SqliteCatalogue, tmp_path: Path
+) -> None:
+    await catalogue.put("default", a_record("d"))
+    other = SqliteCatalogue(tmp_path / "data" / "catalogue.sqlite")
+    assert await other.records("default") == {"d": a_record("d")}
+    await other.aclose()
+
+
+async def test_catalogues_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    catalogues = [SqliteCatalogue(tmp_path / "c.sqlite") for _ in range(4)]
+    await asyncio.gather(
+        *(
+            c.put("default", a_record(f"{i}-{n}"))
+            for n in range(5)
+            for i, c in enumerate(catalogues)
+        )
+    )
+    assert len(await catalogues[0].records("default")) == 20
+    for catalogue in catalogues:
+        await catalogue.aclose()
+
+
+async def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.sqlite").write_bytes(b"not a database " * 100)
+    catalogue = SqliteCatalogue(tmp_path / "c.sqlite")
+    with pytest.raises(ConfigError, match=r"c\.sqlite is damaged"):
+        await catalogue.records("default")
+    await catalogue.aclose()

@@ -71,6 +71,9 @@ class Corpus(Protocol):
         """Whether the last iteration would have come across this origin if it were still
         there. Not so for what lies in a folder or a file that could not be read."""
 
+    def notes(self) -> list[str]:
+        """What a person should know of the last iteration: files passed over, empty folders."""
+
     def holds(self, origin: str) -> bool:
         """Whether something is still to be found there, in this corpus or outside it."""
 

@@ -32,9 +32,6 @@ class FileCorpus:
     folder may move; in a BEIR folder (one that holds `corpus.jsonl`) it is the document's
     own. An url is the path inside the folder given, below `base_url`. Hidden files and
     folders are passed over unless they are given themselves.
-
-    skipped: files of unknown type that the last iteration met, by suffix.
-    empty: paths given that it found no documents in.
     """
 
     def __init__(self, paths: Sequence[Path], parsers: Parsers, *, base_url: str | None = None):
@@ -43,15 +40,15 @@ class FileCorpus:
         self._parsers = parsers
         self._base_url = base_url
         self._unread: set[tuple[str, ...]] = set()
-        self.skipped: Counter[str] = Counter()
-        self.empty: list[Path] = []
+        self._skipped: Counter[str] = Counter()
+        self._empty: list[Path] = []
         for path, root in zip(paths, self._roots, strict=False):
             if not root.exists():
                 raise ConfigError(f"{path} does not exist; check the path")
 
     def __iter__(self) -> Iterator[Offer]:
-        self.skipped.clear()
-        self.empty.clear()
+        self._skipped.clear()
+        self._empty.clear()
         self._unread.clear()
         for root in self._roots:
             offers = 0
@@ -62,7 +59,7 @@ class FileCorpus:
                         self._unread.add(_parts(path))
                     yield offer
             if not offers:  # a wrong path, or a disk that is not mounted
-                self.empty.append(root)
+                self._empty.append(root)
                 self._unread.add(_parts(root))
 
     def count(self) -> int:
@@ -82,6 +79,18 @@ class FileCorpus:
 
     def holds(self, origin: str) -> bool:
         return os.path.exists(origin)
+
+    def notes(self) -> list[str]:
+        notes = [
+            f"no documents in {root}; what came from there before is kept" for root in self._empty
+        ]
+        if self._skipped:
+            types = ", ".join(f"{suffix} ({n})" for suffix, n in self._skipped.most_common(8))
+            notes.append(
+                f"{self._skipped.total()} files passed over, of types that are not read: {types}; "
+                f"read are {', '.join(self._parsers.suffixes)}"
+            )
+        return notes
 
     def _walk(self, root: Path) -> Iterator[Path]:
         """Files in the order of their names. Links are followed, each folder only once."""
@@ -120,7 +129,7 @@ class FileCorpus:
             if path.name == CORPUS:
                 yield from beir_documents(path, source, self._base_url)
             elif path != root and not path.is_dir() and not self._parsers.knows(path.name):
-                self.skipped[path.suffix.lower() or "no suffix"] += 1
+                self._skipped[path.suffix.lower() or "no suffix"] += 1
             else:
                 yield self._document(root, path, source)
         except UnicodeDecodeError:

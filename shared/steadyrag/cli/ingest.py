@@ -1,0 +1,118 @@
+"""steadyrag ingest PATH…"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from steadyrag.ingest import IngestParts, IngestSummary
+
+_SHOWN_FAILURES = 50
+
+
+@click.command("ingest")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
+@click.option("--namespace", default="default", show_default=True, help="Where to index them.")
+@click.option("--base-url", help="Web address of the folder given; sources then link to it.")
+@click.option("--rebuild", is_flag=True, help="Embed everything again, changed or not.")
+def command(paths: tuple[Path, ...], namespace: str, base_url: str | None, rebuild: bool) -> None:
+    """Index the documents in each PATH: Markdown, text, HTML, PDF, DOCX, BEIR folders.
+
+    What did not change since the last time is not embedded again, and what vanished from
+    PATH is removed from the index.
+    """
+    from steadyrag.domain.errors import InvalidInput
+    from steadyrag.domain.text import clean_namespace
+    from steadyrag.settings import load
+    from steadyrag.wiring import build_ingest
+
+    try:
+        clean_namespace(namespace)
+    except InvalidInput as error:
+        raise click.BadParameter(error.problem, param_hint="--namespace") from None
+    if base_url and not base_url.startswith(("https://", "http://")):
+        raise click.BadParameter("must start with https:// or http://", param_hint="--base-url")
+    for path in paths:
+        if not path.exists():
+            raise click.BadParameter(f"{path} does not exist", param_hint="PATH")
+    parts = build_ingest(load())
+    sys.exit(asyncio.run(_ingest(parts, paths, namespace, base_url, rebuild)))
+
+
+async def _ingest(
+    parts: IngestParts,
+    paths: tuple[Path, ...],
+    namespace: str,
+    base_url: str | None,
+    rebuild: bool,
+) -> int:
+    """Runs the ingest and prints what came of it; returns the exit code."""
+    from rich.console import Console
+
+    from steadyrag.cli.ingest_progress import showing
+    from steadyrag.domain.errors import DependencyError
+    from steadyrag.ingest import ingest
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    corpus = parts.files(paths, base_url)
+    try:
+        with showing(console, await asyncio.to_thread(corpus.count)) as progress:
+            summary = await ingest(
+                corpus, parts, namespace=namespace, rebuild=rebuild, progress=progress
+            )
+    except DependencyError as error:
+        console.print(f"[red]nothing was indexed:[/] {error}", markup=True)
+        return 1
+    finally:
+        await parts.aclose()
+    for note in corpus.notes():
+        console.print(note, markup=False)
+    _print_failures(console, summary)
+    _print_summary(summary)
+    return 1 if summary.failed or summary.stopped or not summary.documents else 0
+
+
+def _print_failures(console: Console, summary: IngestSummary) -> None:
+    for document_id, reason in summary.failed[:_SHOWN_FAILURES]:
+        console.print(f"failed: {document_id}: {reason}", markup=False, style="red")
+    if len(summary.failed) > _SHOWN_FAILURES:
+        console.print(f"failed: {len(summary.failed) - _SHOWN_FAILURES} more", style="red")
+    if summary.stopped:
+        console.print(
+            f"stopped early: {summary.stopped}. What was done is kept, nothing was removed; "
+            "run the same command again to go on.",
+            markup=False,
+            style="red",
+        )
+    elif summary.failed:
+        console.print(
+            "What failed is as it was before; mend it and run the same command again.",
+            markup=False,
+        )
+
+
+def _print_summary(summary: IngestSummary) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("documents", "", "chunks", "", box=None, pad_edge=False, show_header=True)
+    for column in (1, 3):
+        table.columns[column].justify = "right"
+    empty = f" (without text: {summary.empty})" if summary.empty else ""
+    rows = [
+        (f"added{empty}", summary.added, "embedded", f"{summary.chunks_embedded:,}"),
+        ("changed", summary.changed, "kept", f"{summary.chunks_kept:,}"),
+        ("unchanged", summary.unchanged, "deleted", f"{summary.chunks_deleted:,}"),
+        ("removed", summary.removed, "tokens embedded", f"{summary.embedding_tokens:,}"),
+        ("failed", len(summary.failed), "seconds", f"{summary.seconds:.1f}"),
+    ]
+    for left, documents, right, chunks in rows:
+        table.add_row(left, f"{documents:,}", right, chunks)
+    Console().print(table)

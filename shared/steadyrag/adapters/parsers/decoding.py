@@ -23,7 +23,8 @@ def decode(data: bytes, declared: str | None = None) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _strictly(data, encoding)
-    if sum(byte in _CONTROLS for byte in data[:4096]) > len(data[:4096]) // 100:
+    head = data[:4096]
+    if sum(byte in _CONTROLS for byte in head) > 2 + len(head) // 100:
         raise UnreadableDocument("is a binary file, not text")
     for candidate in (_known(declared), "utf-8", "cp949"):
         if candidate:

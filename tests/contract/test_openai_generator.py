@@ -236,9 +236,28 @@ async def test_a_model_that_does_not_exist_is_refused(openai: OpenAIVendor) -> N
     await adapter.aclose()
 
 
-async def test_embeddings_and_chat_do_not_share_a_connection_pool(
+async def test_a_ping_looks_the_model_up_and_writes_nothing(
     generator: OpenAIGenerator, openai: OpenAIVendor
 ) -> None:
+    await generator.ping()
+    assert [(r.method, r.path) for r in openai.requests] == [("GET", "/v1/models/gpt-6-luna")]
+
+
+async def test_a_ping_for_a_model_that_is_gone_is_refused(openai: OpenAIVendor) -> None:
+    adapter = OpenAIGenerator(api_key=KEY, base_url=openai.base_url, model="o1")
+    with pytest.raises(Refused, match="404 model_not_found"):
+        await adapter.ping()
+    await adapter.aclose()
+
+
+async def test_without_a_key_nothing_is_sent(openai: OpenAIVendor) -> None:
+    adapter = OpenAIGenerator(api_key="", base_url=openai.base_url, model="gpt-6-luna")
+    with pytest.raises(Refused, match="llm: has no API key"):
+        await adapter.generate(ENGLISH, PASSWORDS, max_tokens=300)
+    assert not openai.requests
+
+
+async def test_calls_share_a_connection(generator: OpenAIGenerator, openai: OpenAIVendor) -> None:
     await generator.generate(ENGLISH, PASSWORDS, max_tokens=300)
     await generator.generate(ENGLISH, PASSWORDS, max_tokens=300)
     assert len({request.connection for request in openai.requests}) == 1

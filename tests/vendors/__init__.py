@@ -16,7 +16,7 @@ when they stop.
 
 from vendors.faults import Fault, Faults
 from vendors.openai import OpenAIVendor
+from vendors.pinecone import PineconeVendor
 from vendors.server import serving
 
-
-__all__ = ["Fault", "Faults", "OpenAIVendor", "serving"]
+__all__ = ["Fault", "Faults", "OpenAIVendor", "PineconeVendor", "serving"]

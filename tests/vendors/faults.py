@@ -1,6 +1,5 @@
 """What can go wrong at a vendor, per operation, set in process or over HTTP."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +15,7 @@ KINDS = frozenset(
         "hang",  # accepted, read, never answered
         "wrong_dimension",  # vectors one element short
         "shuffled",  # embeddings in another order than asked for
-        "missing",  # one embedding fewer than asked for
-        "partial",  # an upsert that fails for every other batch
+        "missing",  # one embedding or one score fewer than asked for
         "refusal",  # the model declines
         "content_filter",  # the answer is withheld
         "empty",  # the model stops without a word
@@ -53,13 +51,13 @@ class Faults:
     """`latency_ms` holds before the answer; `add` plans a fault. `"*"` is any operation."""
 
     latency_ms: dict[str, float] = field(default_factory=dict)
-    _planned: dict[str, list[_Planned]] = field(default_factory=lambda: defaultdict(list))
+    _planned: dict[str, list[_Planned]] = field(default_factory=dict)
 
     def add(
         self, operation: str, fault: Fault, *, times: int | None = None, after: int = 0
     ) -> None:
         """Fails the calls after the next `after`, `times` of them or (None) all."""
-        self._planned[operation].append(_Planned(fault, after, times))
+        self._planned.setdefault(operation, []).append(_Planned(fault, after, times))
 
     def clear(self) -> None:
         self.latency_ms.clear()
@@ -70,7 +68,8 @@ class Faults:
 
     def next(self, operation: str) -> Fault | None:
         """The fault this call meets; counts the call."""
-        for plan in (*self._planned.get(operation, ()), *self._planned.get("*", ())):
+        plans: list[_Planned] = [*self._planned.get(operation, []), *self._planned.get("*", [])]
+        for plan in plans:
             if plan.after > 0:
                 plan.after -= 1
             elif plan.times is None:

@@ -51,10 +51,9 @@ _ENOUGH = 0.3
 class _Refusal(Exception):
     def __init__(self, status: int, message: str, *, code: str | None, param: str | None) -> None:
         super().__init__(message)
-        kind = {401: "invalid_request_error", 404: "invalid_request_error"}
         body = {
             "message": message,
-            "type": kind.get(status, "invalid_request_error"),
+            "type": "invalid_request_error",
             "param": param,
             "code": code,
         }
@@ -84,6 +83,8 @@ class OpenAIVendor(Vendor):
             "/v1/chat/completions": "chat",
             "/v1/models": "models",
         }
+        if request.path.startswith("/v1/models/"):
+            return "models"
         return paths.get(request.path, "unknown")
 
     def answer(self, request: Request, fault: Fault | None) -> Response:
@@ -95,9 +96,7 @@ class OpenAIVendor(Vendor):
                 case "POST", "chat":
                     return self._chat(_body(request), fault)
                 case "GET", "models":
-                    names = sorted(CHAT_MODELS | set(EMBEDDING_MODELS))
-                    data = [{"id": n, "object": "model", "owned_by": "openai"} for n in names]
-                    return Response(200, {"object": "list", "data": data})
+                    return self._models(request.path.removeprefix("/v1/models").strip("/"))
             raise _Refusal(404, f"Invalid URL ({request.path})", code=None, param=None)
         except _Refusal as refusal:
             return refusal.response
@@ -128,6 +127,15 @@ class OpenAIVendor(Vendor):
             shown = sent.removeprefix("Bearer ")
             message = f"Incorrect API key provided: {shown[:7]}***{shown[-4:]}."
             raise _Refusal(401, message, code="invalid_api_key", param=None)
+
+    def _models(self, wanted: str) -> Response:
+        names = sorted(CHAT_MODELS | set(EMBEDDING_MODELS))
+        data = [{"id": n, "object": "model", "created": 1, "owned_by": "openai"} for n in names]
+        if not wanted:
+            return Response(200, {"object": "list", "data": data})
+        if wanted not in names:
+            raise _no_model(wanted)
+        return Response(200, data[names.index(wanted)])
 
     def _embeddings(self, body: Mapping[str, Any], fault: Fault | None) -> Response:
         _known_fields(body, _EMBEDDING_FIELDS)
@@ -195,7 +203,9 @@ class OpenAIVendor(Vendor):
         if not isinstance(cap, int) or isinstance(cap, bool) or cap < 1:
             raise _Refusal(400, "Invalid cap.", code=None, param="max_completion_tokens")
         prompt = "\n".join(str(message.get("content", "")) for message in messages)
-        content, finish, refusal = self._completion(prompt, fault), "stop", None
+        content: str | None = self._completion(prompt, fault)
+        finish = "stop"
+        refusal: str | None = None
         reasoning = min(self.reasoning_tokens, cap) if reasons else 0
         if fault and fault.kind == "refusal":
             content, refusal = None, "I'm sorry, I can't help with that."
@@ -204,7 +214,12 @@ class OpenAIVendor(Vendor):
         elif count_tokens(content or "") > cap - reasoning:
             content, finish = cut(content or "", cap - reasoning), "length"
         completion = reasoning + count_tokens(content or "")
-        answer = {"role": "assistant", "content": content, "refusal": refusal, "annotations": []}
+        answer: dict[str, Any] = {
+            "role": "assistant",
+            "content": content,
+            "refusal": refusal,
+            "annotations": [],
+        }
         choice = {"index": 0, "message": answer, "logprobs": None, "finish_reason": finish}
         usage = {
             "prompt_tokens": count_tokens(prompt),

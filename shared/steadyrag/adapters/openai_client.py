@@ -36,19 +36,23 @@ https://platform.openai.com/docs/guides/error-codes."""
 class OpenAIClient:
     """Calls one OpenAI endpoint for the dependency called `dependency`.
 
-    The SDK is imported by the first call, which takes longer than a cache hit may.
+    The SDK is imported by the first call, which takes longer than a cache hit may; that does
+    not count against the call's timeout. `touch` reaches for what the calls will use, because
+    the SDK imports each resource when it is first named.
     """
 
     def __init__(
         self,
         *,
         dependency: str,
+        touch: Callable[[AsyncOpenAI], object],
         api_key: ApiKey,
         base_url: str | None,
         timeout_s: float,
         max_connections: int,
     ) -> None:
         self._dependency = dependency
+        self._touch = touch
         self._api_key = api_key
         self._base_url = base_url
         self._timeout_s = timeout_s
@@ -67,29 +71,34 @@ class OpenAIClient:
             max_keepalive_connections=self._max_connections,
             keepalive_expiry=KEEPALIVE_S,
         )
-        http = httpx2.AsyncClient(
-            verify=shared_ssl_context(), limits=limits, timeout=self._timeout_s
-        )
+        http = httpx2.AsyncClient(verify=shared_ssl_context(), limits=limits)
         return AsyncOpenAI(
             api_key=key,
             base_url=self._base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
+            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),  # `call` sets the limit
             http_client=http,
         )
 
-    async def call[T](self, ask: Callable[[AsyncOpenAI], Awaitable[T]]) -> T:
+    async def call[T](
+        self, ask: Callable[[AsyncOpenAI], Awaitable[T]], *, timeout_s: float | None = None
+    ) -> T:
         """`ask(client)` within the timeout; raises `DependencyError` for whatever the SDK
         raises, and for an answer that `ask` cannot read."""
         import openai
 
+        limit_s = timeout_s or self._timeout_s
+        if not current(self._api_key):
+            raise Refused(self._dependency, "has no API key")
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await ask(self._clients.get())
+            client = self._clients.get()
+            self._touch(client)
+            async with asyncio.timeout(limit_s):
+                return await ask(client)
         except DependencyError:
             raise
         except (TimeoutError, openai.APITimeoutError) as error:
-            problem = f"gave no answer within {self._timeout_s:g} s"
+            problem = f"gave no answer within {limit_s:g} s"
             raise Unavailable(self._dependency, problem) from error
         except openai.APIConnectionError as error:
             raise Unavailable(self._dependency, "could not be reached") from error

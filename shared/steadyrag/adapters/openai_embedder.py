@@ -34,12 +34,15 @@ class OpenAIEmbedder:
         dimension: int = 1536,
         base_url: str | None = None,
         timeout_s: float = 10.0,
+        passages_timeout_s: float = 60.0,
         max_connections: int = 100,
     ) -> None:
         self._model = model
         self._dimension = dimension
+        self._passages_timeout_s = passages_timeout_s
         self._client = OpenAIClient(
             dependency=_DEPENDENCY,
+            touch=lambda client: client.embeddings,
             api_key=api_key,
             base_url=base_url,
             timeout_s=timeout_s,
@@ -61,9 +64,9 @@ class OpenAIEmbedder:
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
         if not 0 < len(texts) <= 100:
             raise ValueError(f"1 to 100 texts a call, not {len(texts)}")
-        return await self._embed(list(texts))
+        return await self._embed(list(texts), timeout_s=self._passages_timeout_s)
 
-    async def _embed(self, texts: list[str]) -> Embeddings:
+    async def _embed(self, texts: list[str], *, timeout_s: float | None = None) -> Embeddings:
         async def ask(client: AsyncOpenAI) -> Embeddings:
             from openai import omit
 
@@ -85,7 +88,7 @@ class OpenAIEmbedder:
                     )
             return Embeddings(vectors, answer.usage.total_tokens)
 
-        return await self._client.call(ask)
+        return await self._client.call(ask, timeout_s=timeout_s)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -45,6 +45,7 @@ class OpenAIGenerator:
         self._reasoning_effort = reasoning_effort
         self._client = OpenAIClient(
             dependency=_DEPENDENCY,
+            touch=lambda client: (client.chat.completions, client.models),
             api_key=api_key,
             base_url=base_url,
             timeout_s=timeout_s,

@@ -1,0 +1,93 @@
+"""Pinecone's hosted rerankers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from steadyrag.adapters.pinecone_client import PineconeClient, open_account
+from steadyrag.adapters.vendor_http import ApiKey
+from steadyrag.domain.errors import Unavailable
+from steadyrag.domain.models import Hit, Question, Ranking
+
+if TYPE_CHECKING:
+    from pinecone import AsyncPinecone
+
+_DEPENDENCY = "reranker"
+_MOST_DOCUMENTS = 100
+_LONGEST_TEXT = 8_000
+"""Characters. More than the 1,024 tokens that the model reads of a question and a passage;
+the exact cut is the vendor's, who has the tokeniser."""
+
+
+class PineconeReranker:
+    """A `Reranker`. Scores are the model's, in [0, 1] but no probabilities, unless
+    `calibrate` turns them into such."""
+
+    def __init__(
+        self,
+        *,
+        api_key: ApiKey,
+        model: str = "bge-reranker-v2-m3",
+        controller_host: str | None = None,
+        timeout_s: float = 10.0,
+        max_connections: int = 100,
+        calibrate: Callable[[float], float] | None = None,
+    ) -> None:
+        self._model = model
+        self._calibrate = calibrate
+        self._client: PineconeClient[AsyncPinecone] = PineconeClient(
+            dependency=_DEPENDENCY,
+            api_key=api_key,
+            timeout_s=timeout_s,
+            make=lambda: open_account(
+                api_key=api_key,
+                controller_host=controller_host,
+                timeout_s=timeout_s,
+                max_connections=max_connections,
+            ),
+        )
+
+    async def rerank(self, question: Question, hits: Sequence[Hit], *, top_k: int) -> Ranking:
+        """More hits than one call takes are asked for in several at once: a score depends on
+        nothing but the question and the passage."""
+        if not hits:
+            return Ranking((), calibrated=self._calibrate is not None)
+        parts = [hits[i : i + _MOST_DOCUMENTS] for i in range(0, len(hits), _MOST_DOCUMENTS)]
+        scored = await asyncio.gather(*(self._scored(question, part, top_k) for part in parts))
+        ranked = sorted((hit for part in scored for hit in part), key=lambda hit: -hit.score)
+        return Ranking(ranked[:top_k], calibrated=self._calibrate is not None)
+
+    async def _scored(self, question: Question, hits: Sequence[Hit], top_k: int) -> list[Hit]:
+        expected = min(top_k, len(hits))
+
+        async def ask(account: AsyncPinecone) -> list[Hit]:
+            answer = await account.inference.rerank(
+                model=self._model,
+                query=question.text,
+                documents=[{"text": hit.chunk.searchable[:_LONGEST_TEXT]} for hit in hits],
+                rank_fields=["text"],
+                return_documents=False,
+                top_n=expected,
+                parameters={"truncate": "END"},
+            )
+            places = {item.index for item in answer.data}
+            if len(places) != expected or not places <= set(range(len(hits))):
+                raise Unavailable(
+                    _DEPENDENCY, f"scored {len(places)} passages where {expected} were asked for"
+                )
+            return [replace(hits[i.index], score=self._score(i.score)) for i in answer.data]
+
+        return await self._client.call(ask)
+
+    def _score(self, raw: float) -> float:
+        if not math.isfinite(raw):
+            raise ValueError("not a score")
+        score = min(max(raw, 0.0), 1.0)
+        return self._calibrate(score) if self._calibrate else score
+
+    async def aclose(self) -> None:
+        await self._client.aclose()

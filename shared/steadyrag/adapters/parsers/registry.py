@@ -82,7 +82,7 @@ class Parsers:
             )
         return ParsedDocument(
             document_id=document_id,
-            title=content.title or one_line(PurePath(name).stem),
+            title=content.title or (one_line(PurePath(name).stem) if length else ""),
             sections=content.sections,
             url=url,
             metadata={"source": document_id, "format": format_name, **content.metadata},

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
+REQUIREMENTS = "requirements/lambda.txt"
 
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 ELF_MACHINES = {"arm64": 183, "x86_64": 62}
@@ -77,8 +77,8 @@ def build_layer(architecture: str, into: Path) -> None:
         target / "steadyrag",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    _prune(target)
-    _check(architecture, target)
+    prune(target)
+    check(architecture, target)
     _compile(target)
     sizes = measure(into)
     print(
@@ -103,17 +103,18 @@ def build_function(name: str, into: Path) -> None:
 def release() -> str:
     """A fingerprint of sources, dependencies, template and deploy settings; 16 hex digits."""
     digest = hashlib.sha256()
-    for path in _released():
+    for path in released():
         digest.update(f"{path.relative_to(ROOT).as_posix()}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _released() -> Iterator[Path]:
+def released() -> Iterator[Path]:
+    """The files that a deployment is made from, always in the same order."""
     for name in ("template.yaml", "samconfig.toml"):
         yield ROOT / name
-    yield REQUIREMENTS
-    yield Path(__file__)
+    yield ROOT / REQUIREMENTS
+    yield ROOT / "scripts" / "bundle.py"
     for folder in ("functions", "shared/steadyrag", "infra"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in {".py", ".yaml", ".json"} and path.is_file():
@@ -121,19 +122,22 @@ def _released() -> Iterator[Path]:
 
 
 def _install(architecture: str, target: Path) -> None:
-    subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603
         [
-            *("uv", "pip", "install", "--quiet", "--target", str(target)),
+            *(os.environ.get("UV", "uv"), "pip", "install", "--quiet", "--target", str(target)),
             *("--python-platform", PLATFORMS[architecture], "--python-version", "3.13"),
             *("--only-binary", ":all:", "--require-hashes", "--no-compile-bytecode"),
-            *("--link-mode", "copy", "-r", str(REQUIREMENTS)),
+            *("--link-mode", "copy", "-r", REQUIREMENTS),
         ],
         cwd=ROOT,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        sys.exit("uv could not install the layer's dependencies; its message is above")
 
 
-def _prune(target: Path) -> None:
+def prune(target: Path) -> None:
+    """Deletes what `PRUNED` names."""
     for pattern in PRUNED:
         for path in list(target.glob(pattern)):
             if path.is_dir():
@@ -142,7 +146,7 @@ def _prune(target: Path) -> None:
                 path.unlink()
 
 
-def _check(architecture: str, target: Path) -> None:
+def check(architecture: str, target: Path) -> None:
     """Stops a bundle that would fail in Lambda, or carry what Lambda has."""
     for name in OF_THE_RUNTIME:
         if (target / name).exists():

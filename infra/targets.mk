@@ -1,0 +1,24 @@
+##@ AWS
+# What `make` does with AWS. Included by the Makefile, which makes the .venv-* folders.
+
+export UV
+export SAM_CLI_TELEMETRY := 0
+SAM := .venv-sam/bin/sam
+ENV ?= dev
+
+.PHONY: validate build bundle-size e2e deploy
+validate: .venv-sam/.ready ## Check template.yaml
+	$(SAM) validate --lint --region us-east-1
+
+build: .venv-sam/.ready ## Build the layers and functions into .aws-sam (sam build)
+	$(SAM) build
+
+bundle-size: build ## Say how large the layers are, and why [OUT=file.json]
+	@$(UV) run --quiet --no-project --python $(PYTHON_VERSION) scripts/bundle.py size \
+		.aws-sam/build/LayerArm64 .aws-sam/build/LayerX86 $(if $(OUT),--out "$(OUT)")
+
+e2e: .venv/.dev .venv-sam/.ready .venv-cloud/.ready .venv-runtime/.ready ## Deploy into a local AWS and ask it questions over HTTP
+	$(BIN)/pytest tests/e2e --tb=short --maxfail=3 -q
+
+deploy: build ## Deploy into your AWS account: ENV=dev or prod, as samconfig.toml says
+	$(SAM) deploy --config-env $(ENV)

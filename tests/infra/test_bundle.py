@@ -1,0 +1,94 @@
+"""How the layer and the functions are put together, on small trees of files."""
+
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.cloudformation import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import bundle
+
+
+def library(path: Path, machine: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x7fELF" + bytes(14) + struct.pack("<H", machine) + bytes(44))
+
+
+def files(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+
+
+def test_what_only_developers_need_is_left_out(tmp_path: Path) -> None:
+    kept = ["a/__init__.py", "a/data.json", "a-1.dist-info/METADATA", "a-1.dist-info/licenses/MIT"]
+    gone = ["bin/a", "a/tests/test_a.py", "a/b/c.pyi", "a-1.dist-info/RECORD"]
+    files(tmp_path, *kept, *gone, "pinecone/_grpc.abi3.so")
+    bundle.prune(tmp_path)
+    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == set(kept)
+
+
+def test_a_library_for_another_processor_stops_the_build(tmp_path: Path) -> None:
+    library(tmp_path / "a" / "fast.so", bundle.ELF_MACHINES["x86_64"])
+    bundle.check("x86_64", tmp_path)
+    with pytest.raises(SystemExit, match=r"fast\.so is built for machine 62, not arm64"):
+        bundle.check("arm64", tmp_path)
+
+
+def test_what_lambda_brings_stops_the_build(tmp_path: Path) -> None:
+    files(tmp_path, "botocore/__init__.py")
+    with pytest.raises(SystemExit, match="botocore is in the bundle"):
+        bundle.check("arm64", tmp_path)
+
+
+def test_the_size_tells_bytecode_from_the_rest(tmp_path: Path) -> None:
+    package = tmp_path / "python" / "a"
+    package.mkdir(parents=True)
+    (package / "a.py").write_bytes(bytes(1_000_000))
+    (package / "a.pyc").write_bytes(bytes(500_000))
+    assert bundle.measure(tmp_path) == {"source_mb": 1.0, "total_mb": 1.5}
+
+
+def test_a_function_is_its_handler_and_the_releases_fingerprint(tmp_path: Path) -> None:
+    bundle.build_function("search", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["RELEASE", "search.py"]
+    assert (tmp_path / "out" / "RELEASE").read_text().strip() == bundle.release()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "shared/steadyrag/settings.py",
+        "functions/health.py",
+        "requirements/lambda.txt",
+        "samconfig.toml",
+        "template.yaml",
+        "scripts/bundle.py",
+    ],
+)
+def test_anything_that_shapes_a_release_changes_its_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    for name in ("shared/steadyrag", "functions", "infra", "requirements", "scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("samconfig.toml", "template.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.setattr(bundle, "ROOT", tmp_path)
+    before = bundle.release()
+    assert bundle.release() == before
+    with (tmp_path / changed).open("a") as file:
+        file.write("\n# changed\n")
+    assert bundle.release() != before
+
+
+def test_documents_and_tests_do_not_change_the_fingerprint() -> None:
+    released = {path.relative_to(ROOT).parts[0] for path in bundle.released()}
+    assert released == {
+        *("functions", "requirements", "samconfig.toml", "scripts", "shared", "template.yaml"),
+    }

@@ -217,8 +217,13 @@ class IndexContract:
             ({"year": 2024, "lang": "en"}, set()),
             ({"$or": [{"lang": "ko"}, {"year": {"$exists": False}}]}, {"a", "c"}),
             ({"$and": [{"tags": "red"}, {"$or": [{"year": 2022}, {"lang": "xx"}]}]}, {"b"}),
-            ({"title": "a caller's own title"}, {"c"}),
             ({"한글": "값"}, {"c"}),
+            ({"document_id": "doc-a"}, {"a"}),
+            ({"document_id": {"$nin": ["doc-a", "doc-b"]}}, {"c"}),
+            ({"title": "Title of b"}, {"b"}),
+            ({"title": "in metadata"}, set()),
+            ({"url": {"$exists": True}}, {"b"}),
+            ({"url": {"$ne": "https://example.com/b"}}, {"a", "c"}),
         ],
         ids=str,
     )
@@ -228,8 +233,15 @@ class IndexContract:
         await self.put(
             index,
             embedded("a", year=2024, lang="ko", public=True, tags=["red", "blue"]),
-            embedded("b", year=2022, lang="en", public=False, tags=["red"]),
-            embedded("c", title="a caller's own title", 한글="값"),
+            embedded(
+                "b",
+                url="https://example.com/b",
+                year=2022,
+                lang="en",
+                public=False,
+                tags=["red"],
+            ),
+            embedded("c", title="in metadata", 한글="값"),
         )
         assert set(ids(await self.near(index, filter=filter))) == expected
         assert set(ids(await self.said(index, "words", filter=filter))) == expected

@@ -2,7 +2,8 @@
 
 They are alike but for three things. Pinecone's `$in` takes no booleans. What `$ne` and `$nin`
 say of a document without the field is not promised, where ours pass it. And metadata carries
-a prefix here, so that a caller's `title` cannot hide the chunk's.
+a prefix here, so that metadata called `title` cannot hide the chunk's own, which a filter on
+`title` means.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from typing import Any
 from steadyrag.domain.filters import Filter
 
 PREFIX = "meta_"
+OWN_FIELDS = frozenset({"document_id", "title", "url"})
+"""What a filter reads from the chunk itself."""
 
 type Expression = dict[str, Any]
 
@@ -28,7 +31,7 @@ def _clauses(expression: Mapping[str, Any]) -> list[Expression]:
         elif key == "$or":
             clauses.append(_any([_all(_clauses(part)) for part in value]))
         else:
-            field = f"{PREFIX}{key}"
+            field = key if key in OWN_FIELDS else f"{PREFIX}{key}"
             clauses.extend(_leaf(field, operator, operand) for operator, operand in value.items())
     return clauses
 

@@ -122,12 +122,14 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One source as the generator sees it: `number` is what it cites."""
+    """One source as the generator sees it: `number` is what it cites. `calibrated` says
+    whether `hit.score` is a probability of relevance."""
 
     number: int
     hit: Hit
     text: str
     tokens: int
+    calibrated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

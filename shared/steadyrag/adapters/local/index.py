@@ -103,6 +103,12 @@ class LocalIndex:
         longer there keeps the scores it came with."""
         return await self._ask(lambda snapshot: self._evidence(snapshot, question, hits))
 
+    async def similarities(self, question: Question, hits: Sequence[Hit]) -> list[list[float]]:
+        """Per hit, the cosine of the question with each sentence of its chunk, as
+        `Evidence.sentences`; empty where there is none."""
+        evidence = await self.evidence(question, hits)
+        return [cosines.tolist() for cosines in evidence.sentences]
+
     async def upsert(self, namespace: str, chunks: Sequence[EmbeddedChunk]) -> None:
         """All or none. Raises `ConfigError` as `warm` does, and for vectors that do not fit."""
 

@@ -47,7 +47,7 @@ async def test_words_choose_when_the_sentence_vectors_are_lost() -> None:
 async def test_words_choose_when_the_question_has_no_vector() -> None:
     generator = ExtractiveGenerator(sentences=Similar())
     question = Question("When did the canal open?", "en")
-    generation = await generator.generate(question, [block(1, TEXT)], max_tokens=16)
+    generation = await generator.generate(question, [block(1, TEXT)], max_tokens=24)
     assert generation.text.startswith("The Erie Canal opened in 1825")
 
 

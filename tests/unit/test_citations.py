@@ -1,4 +1,5 @@
 import pytest
+
 from builders import block
 from steadyrag.domain.citations import resolve_citations
 

@@ -1,4 +1,5 @@
 import pytest
+
 from steadyrag.domain.errors import InvalidInput
 from steadyrag.domain.filters import Filter, parse_filter
 

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 import steadyrag
 
 PACKAGE = Path(steadyrag.__file__).parent

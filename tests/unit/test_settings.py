@@ -1,5 +1,6 @@
 import pytest
 from pydantic import ValidationError
+
 from steadyrag.domain.errors import ConfigError
 from steadyrag.settings import VARIABLES, Settings, load
 

@@ -203,7 +203,7 @@ async def test_evidence_scores_every_hit_whichever_search_found_it(index: LocalI
     assert [len(cosines) for cosines in evidence.sentences] == [3, 1]
     for cosines, chunk in zip(evidence.sentences, chunks, strict=True):
         expected = [float(np.dot(vector, sentence)) for sentence in chunk.sentences]
-        assert cosines.tolist() == pytest.approx(expected, abs=5e-4)
+        assert cosines.tolist() == pytest.approx(expected, abs=1e-4)
 
 
 async def test_evidence_without_a_vector_is_keyword_evidence(index: LocalIndex) -> None:

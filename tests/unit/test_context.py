@@ -1,5 +1,11 @@
 from builders import hit
-from steadyrag.domain.context import BLOCK_OVERHEAD, build_context
+from steadyrag.domain import context
+from steadyrag.domain.context import BLOCK_OVERHEAD
+from steadyrag.domain.models import Block, Hit, Ranking
+
+
+def build_context(hits: list[Hit], budget_tokens: int) -> list[Block]:
+    return context.build_context(Ranking(hits, calibrated=True), budget_tokens)
 
 
 def sentences(count: int) -> str:
@@ -39,3 +45,8 @@ def test_a_first_hit_without_any_sentence_end_is_still_used():
 
 def test_no_hits_no_blocks():
     assert build_context([], 100) == []
+
+
+def test_blocks_know_whether_their_scores_are_probabilities():
+    [block] = context.build_context(Ranking([hit()], calibrated=False), 100)
+    assert not block.calibrated

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from steadyrag.domain.ports import Index
     from steadyrag.ingest import IngestParts, IngestSummary
 
 _SHOWN_FAILURES = 50
@@ -63,6 +64,8 @@ async def _ingest(
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     corpus = parts.files(paths, base_url)
     try:
+        if rebuild:
+            await _make_usable(parts.index)
         with showing(console, await asyncio.to_thread(corpus.count)) as progress:
             summary = await ingest(
                 corpus, parts, namespace=namespace, rebuild=rebuild, progress=progress
@@ -77,6 +80,20 @@ async def _ingest(
     _print_failures(console, summary)
     _print_summary(summary)
     return 1 if summary.failed or summary.stopped or not summary.documents else 0
+
+
+async def _make_usable(index: Index) -> None:
+    """Empties an index that can't be opened as it is: damaged, or another embedder's."""
+    from steadyrag.domain.errors import ConfigError
+    from steadyrag.domain.ports import Erasable, Warmable
+
+    try:
+        if isinstance(index, Warmable):
+            await index.warm()
+    except ConfigError:
+        if not isinstance(index, Erasable):
+            raise
+        await index.erase()
 
 
 def _print_failures(console: Console, summary: IngestSummary) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from steadyrag.domain.models import Block, Hit
+from steadyrag.domain.models import Block, Ranking
 from steadyrag.domain.sentences import sentence_spans
 
 BLOCK_OVERHEAD = 12
@@ -11,7 +11,7 @@ SMALLEST_CUT = 48
 """Tokens under which a cut block is not worth its delimiters."""
 
 
-def build_context(hits: Sequence[Hit], budget_tokens: int) -> list[Block]:
+def build_context(ranking: Ranking, budget_tokens: int) -> list[Block]:
     """Numbered blocks for the best hits, in their order, that fit `budget_tokens` together.
 
     Tokens are counted at ingest, so counting here is adding. The hit that no longer fits is
@@ -19,7 +19,7 @@ def build_context(hits: Sequence[Hit], budget_tokens: int) -> list[Block]:
     """
     blocks: list[Block] = []
     left = budget_tokens
-    for number, hit in enumerate(hits, 1):
+    for number, hit in enumerate(ranking.hits, 1):
         text, tokens = hit.chunk.searchable, hit.chunk.tokens + BLOCK_OVERHEAD
         whole = tokens <= left
         if not whole:
@@ -28,7 +28,7 @@ def build_context(hits: Sequence[Hit], budget_tokens: int) -> list[Block]:
             text = _cut(text, max(left - BLOCK_OVERHEAD, 1) / max(hit.chunk.tokens, 1))
             tokens = left
         if text:
-            blocks.append(Block(number=number, hit=hit, text=text, tokens=tokens))
+            blocks.append(Block(number, hit, text, tokens, calibrated=ranking.calibrated))
         left -= tokens
         if not whole:
             break

@@ -32,6 +32,8 @@ for them."""
 
 _CITATION = re.compile(r"\[(\s*\d[\d\s,;]*)\]")
 _MARKER = re.compile(r"^(?:[-*+•>|]|#{1,6}|\d{1,2}[.)])\s+")
+_CODE = re.compile(r'^\s*(?:[{}<$#]|"[^"]*":|-{1,2}\w)|[{};\\]\s*$')
+"""A line of a program, a command or JSON: it may be found by, but does not read as an answer."""
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _ENDS = re.compile(r"[.!?。！？…:;][\"'”’»)\]`*\s]*$")
 _LEANS_BACK = re.compile(
@@ -95,7 +97,7 @@ def _sentences(blocks: Sequence[Block], similarities: Similarities) -> list[_Sen
             for place, text in enumerate(texts)
             if _LETTERS.search(quoted := _quotable(text))
         )
-    return sentences
+    return [s for s in sentences if not _CODE.search(s.text)] or sentences
 
 
 def _quotable(text: str) -> str:

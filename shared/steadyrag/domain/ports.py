@@ -36,6 +36,12 @@ class Warmable(Protocol):
         usable."""
 
 
+@runtime_checkable
+class Erasable(Protocol):
+    async def erase(self) -> None:
+        """Forgets everything, so that a store which no longer fits can be filled anew."""
+
+
 class Embedder(Closeable, Protocol):
     """Texts to vectors of one fixed dimension."""
 

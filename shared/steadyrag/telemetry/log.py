@@ -17,3 +17,5 @@ def configure(level: str = "INFO", *, service: str = "steadyrag") -> None:
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    for chatty in ("httpx", "httpx2", "pinecone", "openai", "botocore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -18,12 +18,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from steadyrag.domain.calibration import Background, Calibration
 from steadyrag.domain.errors import SteadyragError
 from steadyrag.domain.filters import Filter, parse_filter
-from steadyrag.domain.models import Hit
+from steadyrag.domain.models import Hit, Question
 
 Kind = Literal["answerable", "unanswerable", "few", "few_unanswerable", "foreign"]
 
@@ -42,6 +42,15 @@ BACKGROUND_WEIGHT = 20
 FEW = (1, 3, 10, 30)
 """Sizes of the small collections."""
 BINS = 10
+
+
+@runtime_checkable
+class Calibratable(Protocol):
+    """A reranker that tells the scores behind its probabilities."""
+
+    async def rank_uncalibrated(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        """All hits, best first, with raw scores."""
+
 
 type Rank = Callable[[str, Filter], Awaitable[Sequence[Hit]]]
 """All reranked candidates of a question under a filter on `document_id`, with raw scores."""

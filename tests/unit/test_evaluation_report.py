@@ -137,3 +137,15 @@ def test_without_a_terminal_progress_is_lines_with_an_estimate():
         "Asking: 4 of 4, about 0.0 s left",
         "Asking: 4 in 12 s",
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_progress_is_a_bar_that_counts():
+    stream = Terminal()
+    with progress("Asking", to=stream) as advance:
+        advance(3, 3)
+    assert "3/3" in stream.getvalue()

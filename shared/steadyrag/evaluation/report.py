@@ -40,7 +40,7 @@ class EvalReport:
         parts.append(
             _plain(
                 f"hybrid: {hybrid.fusion} - {hybrid.single} = {gain.mean:+.4f} nDCG@10 "
-                f"(95 % interval {gain.low:+.4f} to {gain.high:+.4f}, paired bootstrap)"
+                f"(95 % interval {gain.low:+.4f} to {gain.high:+.4f})"
             )
         )
         if self.quality.calibration is not None:

@@ -106,6 +106,9 @@ def _dependencies(architecture: str) -> Path:
             _compile(target, as_if=MOUNTED)
             with contextlib.suppress(OSError):  # another build was faster
                 target.rename(kept)
+        for old in kept.parent.glob(f"{architecture}-*"):
+            if old != kept:
+                shutil.rmtree(old, ignore_errors=True)
     return kept
 
 

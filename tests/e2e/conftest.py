@@ -169,27 +169,33 @@ def index_host(work: Path, step: Step, cloud: stack.Cloud, vendors: Vendors) -> 
 
 
 @pytest.fixture(scope="session")
-def deployed(
-    cloud: stack.Cloud,
-    built: Path,
-    vendors: Vendors,
-    index_host: str,
-    step: Step,
-    say: Callable[[str], None],
-) -> stack.Deployed:
-    """The stack, deployed into the local AWS from the adapted build."""
-    app = cloud.work / "app"
+def app(built: Path, cloud: stack.Cloud, step: Step, say: Callable[[str], None]) -> Path:
+    """The build, adapted to the local AWS."""
+    folder = cloud.work / "app"
     with step("adapt the built template"):
-        changes = adapt(built, app, python=LAMBDA_PYTHON)
+        changes = adapt(built, folder, python=LAMBDA_PYTHON)
     for change in changes:
         say(f"              {change}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parameters(index_host: str, vendors: Vendors) -> dict[str, str]:
+    """What a deployer would choose: here, the local vendors and this machine's processor."""
+    return {
+        "PineconeIndexHost": index_host,
+        "OpenAiBaseUrl": f"{vendors.openai}/v1",
+        "PineconeControllerHost": vendors.pinecone,
+        "Architecture": "x86_64",
+    }
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    cloud: stack.Cloud, app: Path, parameters: dict[str, str], step: Step
+) -> stack.Deployed:
+    """The stack, deployed into the local AWS."""
     with step("sam deploy"):
-        parameters = {
-            "PineconeIndexHost": index_host,
-            "OpenAiBaseUrl": f"{vendors.openai}/v1",
-            "PineconeControllerHost": vendors.pinecone,
-            "Architecture": "x86_64",
-        }
         stack.deploy(cloud, SAM, app / "template.json", parameters)
     with step("gateway responses and CORS, by API Gateway's own interface"):
         return stack.complete(cloud)

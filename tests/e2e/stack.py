@@ -100,6 +100,16 @@ def deploy(cloud: Cloud, sam: Path, template: Path, parameters: Mapping[str, str
     run(command, env=cloud.environment(), log=cloud.work / "sam.log", cwd=ROOT, timeout_s=180)
 
 
+def delete(cloud: Cloud, sam: Path) -> None:
+    """`sam delete` of the stack and of what was uploaded for it."""
+    settings = cloud.work / "samconfig.toml"
+    command = [
+        *(str(sam), "delete", "--no-prompts", "--config-file", str(settings)),
+        *("--stack-name", STACK, "--s3-bucket", BUCKET, "--region", REGION),
+    ]
+    run(command, env=cloud.environment(), log=cloud.work / "sam.log", cwd=ROOT, timeout_s=120)
+
+
 def complete(cloud: Cloud) -> Deployed:
     """Adds what the local CloudFormation leaves out, and reads what came of it."""
     formation, api = cloud.client("cloudformation"), cloud.client("apigateway")

@@ -81,13 +81,14 @@ def step(say: Callable[[str], None]) -> Step:
 
 
 @pytest.fixture(scope="session")
-def work(say: Callable[[str], None]) -> Path:
+def work(say: Callable[[str], None], step: Step) -> Path:
     missing = [p for p in (SAM, AWS, LAMBDA_PYTHON) if not p.exists()]
     if missing:
         pytest.fail(f"{missing[0]} is missing; `make e2e` installs it")
-    shutil.rmtree(WORK, ignore_errors=True)
-    (WORK / "tmp").mkdir(parents=True)
     say("")
+    with step("remove what the last run left"):
+        shutil.rmtree(WORK, ignore_errors=True)
+        (WORK / "tmp").mkdir(parents=True)
     return WORK
 
 

@@ -56,26 +56,31 @@ def run(
 ) -> str:
     """Runs `command` to its end and returns what it printed; raises `Failed` with the end of
     it where the status isn't 0."""
+    child = subprocess.Popen(
+        command,
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            command,
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        printed = late.stdout.decode(errors="replace") if late.stdout else ""
+        printed, _ = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        _stop_group(child)
+        printed, _ = child.communicate()
         raise Failed(f"{command[0]} took over {timeout_s:g} s\n{printed[-4000:]}") from None
+    except BaseException:
+        _stop_group(child)
+        child.communicate()
+        raise
     with log.open("a") as output:
-        output.write(f"$ {' '.join(command)}\n{done.stdout}\n")
-    if done.returncode:
-        raise Failed(f"{' '.join(command[:3])} ended with {done.returncode}\n{done.stdout[-4000:]}")
-    return done.stdout
+        output.write(f"$ {' '.join(command)}\n{printed}\n")
+    if child.returncode:
+        raise Failed(f"{' '.join(command[:3])} ended with {child.returncode}\n{printed[-4000:]}")
+    return printed
 
 
 def tail(log: Path, lines: int = 40) -> str:

@@ -55,10 +55,13 @@ def _stop_on_sigterm() -> None:
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Prints at once, whatever pytest captures."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
+    terminal = request.config.get_terminal_writer()
 
     def printed(line: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(line, flush=True)
+            if terminal.width_of_current_line:
+                terminal.line()
+            terminal.line(line, flush=True)
 
     return printed
 
@@ -85,7 +88,6 @@ def work(say: Callable[[str], None], step: Step) -> Path:
     missing = [p for p in (SAM, AWS, LAMBDA_PYTHON) if not p.exists()]
     if missing:
         pytest.fail(f"{missing[0]} is missing; `make e2e` installs it")
-    say("")
     with step("remove what the last run left"):
         shutil.rmtree(WORK, ignore_errors=True)
         (WORK / "tmp").mkdir(parents=True)

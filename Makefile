@@ -21,7 +21,8 @@ help: ## This list
 run: .venv/.local ## Index the documents here (or DOCS=folder) and serve on 127.0.0.1:8080
 	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" $(BIN)/steadyrag ingest $(if $(DOCS),"$(DOCS)",$(wildcard $(RUN_DOCS))) \
 		|| { code=$$?; test $$code -eq 1 && echo "Serving what could be indexed."; }
-	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" exec $(BIN)/steadyrag serve
+	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" exec $(BIN)/steadyrag serve \
+		$(if $(DOCS),,--try "What happens when the reranker is down?" --try "재순위화가 멈추면 어떻게 되나요?")
 
 test: .venv/.dev ## Every test that needs neither AWS nor a data set
 	$(BIN)/pytest tests --ignore=tests/e2e -q

@@ -1,13 +1,16 @@
 """steadyrag serve"""
 
 import asyncio
+import json
 import socket
+from collections.abc import Sequence
 
 import click
 
 
 @click.command("serve")
-def command() -> None:
+@click.option("--try", "tries", multiple=True, help="A question to show as an example.")
+def command(tries: tuple[str, ...]) -> None:
     """Serve the API with its docs on STEADYRAG_HOST:STEADYRAG_PORT until Ctrl-C."""
     import uvicorn
 
@@ -31,7 +34,7 @@ def command() -> None:
 
     async def run() -> None:
         await service.warm()
-        click.echo(_welcome(settings.host, settings.port), err=True)
+        click.echo(_welcome(settings.host, settings.port, tries), err=True)
         try:
             await server.serve(sockets=[address])
         finally:
@@ -59,14 +62,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _welcome(host: str, port: int) -> str:
+def _welcome(host: str, port: int, tries: Sequence[str]) -> str:
     at = f"http://{host}:{port}"
-    return f"""
-Ready on {at}  (API docs: {at}/docs, stop: Ctrl-C). Try:
-
-  curl -s {at}/search -H 'content-type: application/json' \\
-    -d '{{"query": "How does Steadyrag rank passages?"}}'
-
-  curl -s {at}/search -H 'content-type: application/json' \\
-    -d '{{"query": "재순위화가 실패하면 어떻게 되나요?"}}'
-"""
+    examples = "\n\n".join(
+        f"  curl -s {at}/search -H 'content-type: application/json' \\\n"
+        f"    -d '{json.dumps({'query': question}, ensure_ascii=False)}'"
+        for question in tries or ("your question",)
+    )
+    return f"\nReady on {at}  (API docs: {at}/docs, stop: Ctrl-C). Try:\n\n{examples}\n"

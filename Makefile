@@ -68,11 +68,13 @@ $(TOOLS)/bin/uv:
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv
 
-.venv/bin/python: .python-version | $(UV)
+# A stamp, not .venv/bin/python: that is a link to an interpreter older than any file here.
+.venv/.python: .python-version | $(UV)
 	@echo "Creating .venv for Python $(PYTHON_VERSION) ..."
 	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) .venv
+	@touch $@
 
-.venv/.local: requirements/local.txt pyproject.toml .venv/bin/python
+.venv/.local: requirements/local.txt pyproject.toml .venv/.python
 	@echo "Installing what the local service needs (about 150 MB the first time) ..."
 	$(UV) pip install --python .venv/bin/python --require-hashes -r requirements/local.txt
 	$(UV) pip install --python .venv/bin/python --no-deps --editable .

@@ -20,5 +20,8 @@ bundle-size: build ## Say how large the layers are, and why [OUT=file.json]
 e2e: .venv/.dev .venv-sam/.ready .venv-cloud/.ready .venv-runtime/.ready ## Deploy into a local AWS and ask it questions over HTTP
 	$(BIN)/pytest tests/e2e --tb=short --maxfail=5 -q $(ARGS)
 
-deploy: build ## Deploy into your AWS account: ENV=dev or prod, as samconfig.toml says
+deploy: .venv-sam/.ready ## Deploy into your AWS account: ENV=dev or prod, as samconfig.toml says
+	@grep -Eq '^ *"PineconeIndexHost=' samconfig.toml || { \
+		echo 'Put "PineconeIndexHost=..." into samconfig.toml; `steadyrag index create` prints it.'; exit 2; }
+	$(SAM) build
 	$(SAM) deploy --config-env $(ENV)

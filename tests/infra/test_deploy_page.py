@@ -1,0 +1,26 @@
+"""The deploy guide says what the template says."""
+
+from infra.cloudformation import ROOT, Template
+
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
+
+
+def test_every_parameter_is_in_the_guide_with_its_default_and_meaning() -> None:
+    rows = []
+    for name, parameter in Template().parameters.items():
+        default = parameter.get("Default")
+        shown = "required" if default is None else f"`{default}`" if default != "" else "empty"
+        rows.append(f"| `{name}` | {shown} | {parameter['Description']} |")
+    assert "\n".join(rows) in PAGE, "the table should be:\n" + "\n".join(rows)
+
+
+def test_the_outputs_that_the_guide_asks_for_exist() -> None:
+    outputs = Template().raw["Outputs"]
+    for name in ("ApiUrl", "ApiKeyId", "UsagePlanId"):
+        assert name in PAGE
+        assert name in outputs
+
+
+def test_the_secrets_of_the_guide_are_those_that_the_template_reads() -> None:
+    for name in ("OpenAiKeyName", "PineconeKeyName"):
+        assert f"--name {Template().parameters[name]['Default']} " in PAGE

@@ -24,6 +24,7 @@ ARCHITECTURE = "x86_64"
 
 FUNCTION = "AWS::Serverless::Function"
 LAYER = "AWS::Serverless::LayerVersion"
+API = "AWS::Serverless::Api"
 
 UNKNOWN_TYPES = frozenset(
     {
@@ -80,6 +81,7 @@ def adapt(built: Path, into: Path, *, python: Path) -> list[Change]:
     layer = _layer(template, built, into)
     changes = [*_other_architectures(template), *_unknown_types(template)]
     dropped = {change.resource for change in changes}
+    changes += _method_paths(template)
     shared = template.get("Globals", {}).get("Function", {})
     for name, function in _resources(template, FUNCTION):
         changes += _adapt_function(name, {**shared, **function}, built, into)
@@ -134,6 +136,17 @@ def _other_architectures(template: dict[str, Any]) -> Iterator[Change]:
         architecture = template["Resources"][name]["Metadata"]["BuildArchitecture"]
         if architecture != ARCHITECTURE:
             yield Change(name, LAYER, f"for {architecture}; inspected instead", dropped=True)
+
+
+def _method_paths(template: dict[str, Any]) -> Iterator[Change]:
+    """CloudFormation wants the slashes of a method's path as `~1`, the local one as they are."""
+    for name, api in _resources(template, API):
+        for setting in api.get("MethodSettings", ()):
+            if "~1" in setting["ResourcePath"]:
+                setting["ResourcePath"] = setting["ResourcePath"].replace("/~1", "/", 1)
+                setting["ResourcePath"] = setting["ResourcePath"].replace("~1", "/")
+                path = setting["ResourcePath"]
+                yield Change(f"{name}.MethodSettings", f"{path} without ~1", "taken literally")
 
 
 def _unknown_types(template: dict[str, Any]) -> Iterator[Change]:

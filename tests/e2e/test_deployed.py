@@ -1,6 +1,7 @@
 """The deployed service, asked over API Gateway's HTTP as its callers do."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -87,6 +88,38 @@ def test_without_a_valid_key_there_is_nothing_but_a_problem_document(
     assert problem["type"] == "urn:steadyrag:problem:forbidden"
     assert problem["status"] == 403
     assert response.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_flood_without_a_key_is_turned_away_by_the_gateway(anonymous: httpx.Client) -> None:
+    refused: list[httpx.Response] = []
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            answers = list(pool.map(lambda _: anonymous.get("/health/live"), range(50)))
+            assert {answer.status_code for answer in answers} <= {200, 429}
+            refused = [answer for answer in answers if answer.status_code == 429]
+            if refused:
+                break
+    problem = _problem(refused[0])
+    assert problem["type"] == "urn:steadyrag:problem:rate-limited"
+    assert refused[0].headers["retry-after"] == "1"
+
+
+def test_a_key_over_its_quota_is_told_so(cloud: Cloud, deployed: Deployed) -> None:
+    gateway = cloud.client("apigateway")
+    api_id, stage = deployed.url.split("/")[-2:]
+    plan = gateway.create_usage_plan(
+        name="one-request-a-month",
+        apiStages=[{"apiId": api_id, "stage": stage}],
+        quota={"limit": 1, "period": "MONTH"},
+    )
+    key = gateway.create_api_key(name="one-request-a-month", enabled=True)
+    gateway.create_usage_plan_key(usagePlanId=plan["id"], keyId=key["id"], keyType="API_KEY")
+    headers = {"x-api-key": key["value"]}
+    answers = [httpx.get(f"{deployed.url}/health", headers=headers, timeout=30) for _ in range(2)]
+    gateway.delete_usage_plan(usagePlanId=plan["id"])
+    gateway.delete_api_key(apiKey=key["id"])
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert _problem(answers[1])["type"] == "urn:steadyrag:problem:quota-exceeded"
 
 
 def test_an_unknown_route_is_a_problem_document(client: httpx.Client) -> None:

@@ -128,6 +128,16 @@ def test_a_reference_to_what_was_dropped_stops_the_deployment(
         adapt(build, tmp_path / "app", python=PYTHON)
 
 
+def test_a_methods_path_is_written_as_the_local_aws_reads_it(tmp_path: Path) -> None:
+    settings = [{"ResourcePath": "/*"}, {"ResourcePath": "/~1health~1live"}]
+    api = {"Type": "AWS::Serverless::Api", "Properties": {"MethodSettings": settings}}
+    changes = adapt(built(tmp_path / "build", Api=api), tmp_path / "app", python=PYTHON)
+    adapted_api = adapted(tmp_path / "app")["Resources"]["Api"]["Properties"]
+    paths = [setting["ResourcePath"] for setting in adapted_api["MethodSettings"]]
+    assert paths == ["/*", "/health/live"]
+    assert "Api.MethodSettings" in {c.resource for c in changes if not c.dropped}
+
+
 def test_snapshots_are_dropped_and_named(tmp_path: Path) -> None:
     function = {
         "Type": "AWS::Serverless::Function",

@@ -182,6 +182,15 @@ def test_every_route_is_listed_and_only_liveness_needs_no_key() -> None:
     assert without == {("GET", "/health/live")}
 
 
+def test_a_route_without_a_key_is_throttled_on_its_own() -> None:
+    limited = {
+        (setting["HttpMethod"], setting["ResourcePath"].replace("~1", "/").replace("//", "/"))
+        for setting in API["MethodSettings"]
+        if "ThrottlingRateLimit" in setting
+    }
+    assert limited == {("GET", "/health/live")}
+
+
 def test_the_api_is_regional_and_traced() -> None:
     assert API["EndpointConfiguration"] == {"Type": "REGIONAL"}
     assert API["TracingEnabled"] is True

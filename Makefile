@@ -55,7 +55,6 @@ lock: | $(UV) ## Pin requirements again, to the newest that pyproject.toml allow
 	$(LOCK) --upgrade pyproject.toml --group dev -o requirements/dev.txt
 	for group in sam cloud runtime; do $(LOCK) --upgrade --group $$group -o requirements/$$group.txt || exit 1; done
 
-##@ AWS
 -include infra/targets.mk
 
 ##@ Set-up (done by the others when needed)

@@ -141,6 +141,25 @@ def test_health_asks_every_dependency_twice_over(environment):
     }
 
 
+def test_health_has_its_sdks_before_the_first_probe_is_timed(environment):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, runpy; runpy.run_path(sys.argv[1]); before = set(sys.modules);"
+            "from openai import AsyncOpenAI; from pinecone import AsyncPinecone;"
+            "from pinecone import DenseVectorQuery, errors;"
+            "late = {m for m in set(sys.modules) - before if m.split('.')[0] != 'encodings'};"
+            "print(len(late) < 20, sorted(late))",
+            str(FUNCTIONS / "health.py"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("True"), done.stdout
+
+
 def test_live_calls_no_vendor(environment):
     response = load_function("health").handler(event("GET", "/health/live"), CONTEXT)
     assert response["statusCode"] == 200

@@ -32,7 +32,7 @@ def create(name: str, cloud: str, region: str) -> None:
                 name=name,
                 cloud=cloud,
                 region=region,
-                report=lambda state: click.echo(f"waiting: {state}", err=True),
+                report=lambda state: click.echo(f"index {name}: {state}", err=True),
             )
         )
     except (ConfigError, DependencyError) as error:

@@ -100,10 +100,12 @@ class CalibrationReport:
         return Group(
             Text(f"fitted on all sets: {self.calibration}"),
             "",
-            _errors("Each set under the fit of the others", self.held_out),
+            "Each set under the fit of the others:",
+            _errors(self.held_out),
             "",
-            _errors("Each set under the fit of all", self.fitted),
-            *(part for found in self.held_out for part in ("", _table(found))),
+            "Each set under the fit of all:",
+            _errors(self.fitted),
+            *(part for found in self.held_out for part in _reliability(found)),
         )
 
 
@@ -119,8 +121,8 @@ def report(examples: Sequence[Example]) -> CalibrationReport:
     )
 
 
-def _errors(title: str, checks: Sequence[Check]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+def _errors(checks: Sequence[Check]) -> Table:
+    table = Table(box=None, pad_edge=False)
     table.add_column("set")
     columns = ("ECE first", "score", "relevant", "ECE shown", "ECE all kinds")
     for column in (*columns, *(kind.replace("_", " ") for kind in SHARES)):
@@ -138,11 +140,11 @@ def _errors(title: str, checks: Sequence[Check]) -> Table:
     return table
 
 
-def _table(found: Check) -> Table:
-    title = f"First sources of {found.collection} under the fit of the others"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+def _reliability(found: Check) -> Sequence[RenderableType]:
+    table = Table(box=None, pad_edge=False)
     for column in ("share of questions", "mean score", "relevant"):
         table.add_column(column, justify="right")
     for part in found.first.bins:
         table.add_row(f"{part.share:.3f}", f"{part.score:.3f}", f"{part.relevant:.3f}")
-    return table
+    title = f"First sources of {found.collection} under the fit of the others:"
+    return "", Text(title), table

@@ -33,7 +33,7 @@ eval: .venv/.local ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.js
 
 bench: .venv/.local ## Latency and ingest time of the embedded default: DATA=BEIR folder [OUT=file.json]
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make bench DATA=folder"; exit 2; }
-	@$(BIN)/steadyrag bench "$(DATA)" $(if $(OUT),--out "$(OUT)")
+	@$(BIN)/steadyrag bench "$(DATA)" $(if $(STRICT),--strict) $(if $(OUT),--out "$(OUT)")
 
 ##@ Checks
 .PHONY: lint types format lock

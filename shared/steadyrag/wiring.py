@@ -48,7 +48,7 @@ def build(settings: Settings, **overrides: Any) -> Service:
         "caps": CAPS,
     } | overrides
     if "reranker" not in parts:
-        parts["reranker"] = _reranker(settings, embedder, index)
+        parts["reranker"] = _reranker(settings, index)
     if "extractive" not in parts:
         parts["extractive"] = _extractive(settings, index)
     if "generator" not in parts:
@@ -209,7 +209,7 @@ def _index(settings: Settings, embedder: Embedder) -> Index:
     )
 
 
-def _reranker(settings: Settings, embedder: Embedder, index: Index) -> Reranker | None:
+def _reranker(settings: Settings, index: Index) -> Reranker | None:
     if settings.reranker == "none":
         return None
     if settings.reranker == "pinecone":
@@ -222,14 +222,15 @@ def _reranker(settings: Settings, embedder: Embedder, index: Index) -> Reranker 
             timeout_s=CAPS.rerank_s,
         )
     from steadyrag.adapters.local.index import LocalIndex
-    from steadyrag.adapters.local.reranker import LocalReranker
+    from steadyrag.adapters.local.reranker import E5_EVIDENCE, LocalReranker
 
     if not isinstance(index, LocalIndex):
         raise ConfigError(
             "STEADYRAG_RERANKER: local ranks with sentence vectors that only "
             "STEADYRAG_INDEX=local keeps; choose pinecone or none"
         )
-    return LocalReranker(index)
+    calibration = E5_EVIDENCE if settings.embedder == "local" else None
+    return LocalReranker(index, calibration=calibration)
 
 
 def _generator(settings: Settings) -> Generator | None:

@@ -139,3 +139,72 @@ class Catalogue(Closeable, Protocol):
     async def put(self, namespace: str, record: DocumentRecord) -> None: ...
 
     async def remove(self, namespace: str, document_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A rate limiter's verdict on one request.
+
+    `remaining` is what the caller may still send in this window; `reset_s` is when the window
+    has moved on far enough to allow one more (0 when it already does).
+    """
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class SharedStore(Closeable, Protocol):
+    """State that every environment sees: small values, small maps, leases, windows.
+
+    Keys are ASCII. Every method is one round trip (`read` one batch, whatever it asks for) and
+    raises `DependencyError` with the store's name as the dependency. Expiry is compared on
+    read, with the caller's clock: a store that forgets late must not show what is over.
+    """
+
+    @property
+    def name(self) -> str:
+        """`valkey` or `dynamodb`."""
+
+    async def read(
+        self, values: Sequence[str], maps: Sequence[str] = ()
+    ) -> tuple[dict[str, bytes], dict[str, dict[str, bytes]]]:
+        """What is held under these keys, consistently with every write that has returned.
+        Missing and expired ones are left out."""
+
+    async def write(self, values: Mapping[str, bytes], *, ttl_s: float) -> None:
+        """Adds or replaces values; all of them in one batch."""
+
+    async def delete(self, values: Sequence[str]) -> None:
+        """Removes values; unknown keys are ignored."""
+
+    async def update(
+        self,
+        key: str,
+        *,
+        put: Mapping[str, bytes] | None = None,
+        add: Mapping[str, int] | None = None,
+        remove: Sequence[str] = (),
+        ttl_s: float | None = None,
+    ) -> dict[str, bytes]:
+        """Changes fields of one map atomically and returns the whole map as it is then.
+
+        `add` counts up from 0 in fields that hold whole numbers (as decimal digits in what
+        `read` and `update` return). `ttl_s` is counted from now and holds for the whole map;
+        None keeps what it has, which is for ever at first.
+        """
+
+    async def claim(self, key: str, owner: str, *, ttl_s: float) -> bool:
+        """Takes the lease `key` when nobody holds it, or `owner` does already."""
+
+    async def release(self, key: str, owner: str) -> None:
+        """Gives the lease back, if `owner` still holds it."""
+
+    async def take(self, key: str, *, limit: int, window_s: int) -> Allowance:
+        """Counts one request in a sliding window, if it is allowed, atomically.
+
+        The window is the two-bucket approximation: the last bucket's count weighted by how
+        much of it the window still covers, plus this bucket's count. A refused request does
+        not count.
+        """

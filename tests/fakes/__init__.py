@@ -15,6 +15,7 @@ from fakes.embedder import FakeEmbedder
 from fakes.generator import FakeGenerator
 from fakes.index import InMemoryIndex
 from fakes.reranker import FakeReranker
+from fakes.store import InMemoryStore
 from fakes.trouble import Trouble
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "FakeReranker",
     "InMemoryCatalogue",
     "InMemoryIndex",
+    "InMemoryStore",
     "Trouble",
 ]

@@ -48,6 +48,10 @@ format: .venv/.dev ## Rewrite files in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: pictures
+pictures: .venv/.local ## Draw the README's example again, from a running `make run`
+	$(BIN)/python scripts/pictures.py
+
 LOCK = $(UV) pip compile --quiet --generate-hashes --no-header --universal --python-version $(PYTHON_VERSION)
 lock: | $(UV) ## Pin requirements again, to the newest that pyproject.toml allows
 	$(LOCK) --upgrade pyproject.toml -o requirements/lambda.txt

@@ -1,12 +1,15 @@
 # ruff: noqa: ASYNC240
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from steadyrag.adapters.local.catalogue import SqliteCatalogue
+from steadyrag.adapters.local.database import Database
 from steadyrag.domain.errors import ConfigError
 from steadyrag.domain.ports import DocumentRecord
 
@@ -72,6 +75,36 @@ async def test_catalogues_that_write_at_once_lose_nothing(tmp_path: Path) -> Non
     assert len(await catalogues[0].records("default")) == 20
     for catalogue in catalogues:
         await catalogue.aclose()
+
+
+def test_writers_that_make_the_file_at_once_are_not_in_each_others_way(tmp_path: Path) -> None:
+    def write(path: Path, worker: int) -> None:
+        for n in range(3):
+            with Database(path).writing() as db:
+                db.execute("insert into meta values(?, 'x')", (f"{worker}-{n}",))
+
+    with ThreadPoolExecutor(6) as threads:
+        for turn in range(15):
+            path = tmp_path / f"{turn}.sqlite"
+            list(threads.map(write, [path] * 6, range(6)))
+            with Database(path).reading() as db:
+                (mode,) = db.execute("pragma journal_mode").fetchone()
+            assert mode == "wal"
+
+
+def test_a_full_disk_is_said_and_changes_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "c.sqlite")
+
+    def fill() -> None:
+        with database.writing() as db:
+            (pages,) = db.execute("pragma page_count").fetchone()
+            db.execute(f"pragma max_page_count = {pages}")
+            db.execute("insert into meta values('large', ?)", ("x" * 100_000,))
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        fill()
+    with database.reading() as db:
+        assert db is None
 
 
 async def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from steadyrag.domain.errors import ConfigError
@@ -54,11 +54,8 @@ class Database:
             yield None
             return
         with closing(self.connect("rw")) as db:
-            if not self._ours(db):
-                yield None
-                return
             db.execute("begin")
-            yield db
+            yield db if self._ours(db) else None
             db.execute("rollback")
 
     @contextmanager
@@ -69,7 +66,11 @@ class Database:
         except OSError as error:
             raise ConfigError(f"cannot make the folder {self.path.parent}: {error}") from error
         with closing(self.connect("rwc")) as db:
-            if not self._ours(db):
+            db.execute("begin")
+            self._ours(db)
+            db.execute("rollback")
+            # This one never waits for a lock; where others hold one, the next writer does it.
+            with suppress(sqlite3.OperationalError):
                 db.execute("pragma journal_mode = wal")
             # Full: what ingest reports as stored must be there after a power cut.
             db.execute("pragma synchronous = full")
@@ -79,7 +80,8 @@ class Database:
                     self._create(db)
                 yield db
             except BaseException:
-                db.execute("rollback")
+                if db.in_transaction:  # SQLite ends it itself when the disk is full
+                    db.execute("rollback")
                 raise
             db.execute("commit")
 
@@ -103,7 +105,8 @@ class Database:
         )
 
     def _ours(self, db: sqlite3.Connection) -> bool:
-        """Whether the tables are there; raises `ConfigError` when the file is another's."""
+        """Whether the tables are there; raises `ConfigError` when the file is another's. Only
+        inside a transaction: another process may be making the tables at this moment."""
         try:
             (application,) = db.execute("pragma application_id").fetchone()
             (version,) = db.execute("pragma user_version").fetchone()

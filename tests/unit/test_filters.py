@@ -1,3 +1,6 @@
+import json
+import unicodedata
+
 import pytest
 
 from steadyrag.domain.errors import InvalidInput
@@ -37,6 +40,14 @@ def test_leaves_become_canonical():
     assert parse_filter({"a": 1}) == Filter({"a": {"$eq": 1}})
 
 
+def test_what_is_typed_on_a_mac_matches_what_is_kept():
+    kept = {"source": "문서/가이드.md", "부서": "인사"}
+    decomposed = unicodedata.normalize(
+        "NFD", '{"source": "문서/가이드.md", "부서": {"$in": ["인사"]}}'
+    )
+    assert parse_filter(json.loads(decomposed)).matches(kept)
+
+
 DEEP = {"$and": [{"$and": [{"$and": [{"$and": [{"$and": [{"a": 1}]}]}]}]}]}
 
 
@@ -60,6 +71,8 @@ DEEP = {"$and": [{"$and": [{"$and": [{"$and": [{"$and": [{"a": 1}]}]}]}]}]}
         ({"$or": [{"a": 1}, 3]}, "filter.$or[1]"),
         ({"tag": "\ud800"}, "filter.tag"),
         ({"": 1}, "filter."),
+        ({"a\0b": 1}, "filter.a\0b"),
+        ({"\ud800": 1}, "filter.\ud800"),
         ({"tag": "x" * 600}, "filter.tag"),
         ({f"f{i}": i for i in range(80)}, "filter"),
     ],

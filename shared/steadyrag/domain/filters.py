@@ -3,12 +3,13 @@
 A filter is a JSON object. `{"year": 2024}` means equality; operators are written as in
 `{"year": {"$gte": 2020, "$lt": 2025}, "$or": [{"lang": "ko"}, {"tag": {"$in": ["a"]}}]}`.
 Entries of one object are joined by "and". On a list value, equality and `$in` ask whether
-any element matches.
+any element matches. Strings are compared in NFC, the form in which documents are kept.
 """
 
 from __future__ import annotations
 
 import operator
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +76,7 @@ def _parse(raw: object, path: str, depth: int, budget: list[int]) -> dict[str, A
             known = ", ".join(sorted(_JUNCTIONS))
             raise InvalidInput(at, f"is not a field name; {known} are the operators allowed here")
         else:
-            parsed[key] = _condition(value, at)
+            parsed[_text(key, at)] = _condition(value, at)
     return parsed
 
 
@@ -111,11 +112,16 @@ def _scalar(value: object, at: str) -> Any:
     if isinstance(value, str):
         if len(value) > MAX_STRING:
             raise InvalidInput(at, f"is longer than {MAX_STRING} characters")
-        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
-            raise InvalidInput(at, "holds a character that is not text")
-    elif isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return _text(value, at)
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
         raise InvalidInput(at, "must be a finite number")
     return value
+
+
+def _text(value: str, at: str) -> str:
+    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+        raise InvalidInput(at, "holds a character that is not text")
+    return unicodedata.normalize("NFC", value)
 
 
 def _matches(expression: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:

@@ -141,9 +141,14 @@ class TestHtml:
         (section,) = parse("a.html", page).sections
         assert section.text == ("Text. " * 60).strip()
 
-    @pytest.mark.parametrize("charset", ["euc-kr", "ks_c_5601-1987", "utf-8"])
+    def test_a_charset_that_its_own_declaration_disproves_is_not_obeyed(self) -> None:
+        page = '<meta charset="utf-16"><p>환불 안내</p>'.encode()
+        even = page + b" " * (len(page) % 2)
+        assert outline(parse("a.html", even)) == [("", "환불 안내")]
+
+    @pytest.mark.parametrize("charset", ["euc-kr", "ks_c_5601-1987", "johab", "utf-8"])
     def test_the_declared_charset_is_obeyed(self, charset: str) -> None:
-        encoding = "utf-8" if charset == "utf-8" else "cp949"
+        encoding = charset if charset in ("utf-8", "johab") else "cp949"
         page = f'<meta charset="{charset}"><p>환불 똠방</p>'.encode(encoding)
         assert outline(parse("a.html", page)) == [("", "환불 똠방")]
 

@@ -55,5 +55,7 @@ def _known(declared: str | None) -> str | None:
         name = codecs.lookup(declared).name
     except LookupError:
         return None
+    if name.startswith(("utf-16", "utf-32")):
+        return None  # a declaration that can be read as ASCII is not in these
     # What the web calls EUC-KR or KS C 5601 is in fact its superset.
-    return "cp949" if name in {"euc_kr", "johab"} else name
+    return "cp949" if name == "euc_kr" else name

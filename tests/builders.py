@@ -1,5 +1,6 @@
 """Small builders for the values tests need most."""
 
+import zlib
 from array import array
 from typing import Any
 
@@ -8,7 +9,7 @@ from steadyrag.domain.models import Block, Chunk, EmbeddedChunk, Hit
 
 def chunk(text: str = "Seoul is the capital of Korea.", **changes: Any) -> Chunk:
     values: dict[str, Any] = {
-        "id": f"c{abs(hash(text)) % 10**8}",
+        "id": f"c{zlib.crc32(text.encode())}",
         "document_id": "doc",
         "title": "",
         "context": "",

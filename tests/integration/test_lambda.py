@@ -92,6 +92,7 @@ def test_the_second_invocation_reuses_loop_and_connections(environment):
     function = load_function("search")
     loops = []
     function.app.add_middleware(_Spy, loops=loops)
+    environment.slow(keyword_search=100)  # so that both searches always need a connection each
     first = function.handler(event("POST", "/search", {"query": "capital of Korea?"}), CONTEXT)
     openai, pinecone = connections(environment.openai), connections(environment.pinecone)
     for _ in range(3):

@@ -46,7 +46,8 @@ class ConfigError(SteadyragError):
 
 
 class DependencyError(SteadyragError):
-    """An outside system failed. `dependency` is its name in metrics and `degraded`."""
+    """An outside system failed. `dependency` is its name in `/health`, logs and metrics;
+    `degraded` names the stage that was lost with it."""
 
     retryable = False
     """Whether asking again at once may help."""

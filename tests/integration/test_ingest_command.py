@@ -31,7 +31,7 @@ def test_a_folder_goes_in_and_the_second_time_nothing_is_left_to_do(folder: Path
     (folder / "환불.md").write_text("# 환불\n\n열흘 안에 됩니다.", encoding="utf-8")
     first = run("docs")
     assert first.exit_code == 0, first.output
-    assert "documents found: 1" in first.stderr
+    assert "Ingesting: 1 in " in first.stderr
     assert table(first)["added"] == "1"
     second = run("docs")
     assert second.exit_code == 0

@@ -10,7 +10,6 @@ from steadyrag.evaluation.bench_report import BenchReport
 from steadyrag.evaluation.dataset import GoldQuestion
 from steadyrag.evaluation.latency import Latency
 from steadyrag.evaluation.output import publish
-from steadyrag.evaluation.progress import progress
 from steadyrag.evaluation.provenance import Provenance, changed_settings
 from steadyrag.evaluation.quality import sum_up
 from steadyrag.evaluation.questions import Outcome
@@ -116,36 +115,3 @@ def test_only_settings_that_change_a_figure_are_told_and_no_secret_is():
         }
     )
     assert changed_settings(settings) == {"STEADYRAG_FUSION": "rrf"}
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def test_without_a_terminal_progress_is_lines_with_an_estimate():
-    stream, clock = io.StringIO(), Clock()
-    with progress("Asking", to=stream, clock=clock) as advance:
-        for done in range(1, 5):
-            clock.now += 3
-            advance(done, 4)
-    assert stream.getvalue().splitlines() == [
-        "Asking…",
-        "Asking: 2 of 4, about 6.0 s left",
-        "Asking: 4 of 4, about 0.0 s left",
-        "Asking: 4 in 12 s",
-    ]
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_on_a_terminal_progress_is_a_bar_that_counts():
-    stream = Terminal()
-    with progress("Asking", to=stream) as advance:
-        advance(3, 3)
-    assert "3/3" in stream.getvalue()

@@ -57,18 +57,23 @@ async def _ingest(
     """Runs the ingest and prints what came of it; returns the exit code."""
     from rich.console import Console
 
-    from steadyrag.cli.ingest_progress import showing
     from steadyrag.domain.errors import DependencyError
     from steadyrag.ingest import ingest
+    from steadyrag.progress import of_ingest, progress
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     corpus = parts.files(paths, base_url)
     try:
         if rebuild:
             await _make_usable(parts.index)
-        with showing(console, await asyncio.to_thread(corpus.count)) as progress:
+        documents = await asyncio.to_thread(corpus.count)
+        with progress("Ingesting") as advance:
             summary = await ingest(
-                corpus, parts, namespace=namespace, rebuild=rebuild, progress=progress
+                corpus,
+                parts,
+                namespace=namespace,
+                rebuild=rebuild,
+                progress=of_ingest(advance, documents),
             )
     except DependencyError as error:
         console.print(f"[red]nothing was indexed:[/] {error}", markup=True)

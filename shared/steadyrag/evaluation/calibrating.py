@@ -28,8 +28,8 @@ from steadyrag.domain.filters import Filter
 from steadyrag.domain.fusion import fuse
 from steadyrag.domain.models import Hit, Query
 from steadyrag.evaluation.dataset import Dataset
-from steadyrag.evaluation.progress import progress
 from steadyrag.evaluation.workbench import Workbench
+from steadyrag.progress import progress
 from steadyrag.resilience.deadline import deadline
 from steadyrag.resilience.run import Run
 from steadyrag.search import Service, retrieve

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from steadyrag.evaluation.dataset import Dataset
-from steadyrag.evaluation.progress import progress
 from steadyrag.evaluation.quality import Quality, sum_up
 from steadyrag.evaluation.questions import Outcome, ask
 from steadyrag.evaluation.workbench import Workbench, take_in, visible_chunks
+from steadyrag.progress import progress
 from steadyrag.search import Service
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median, quantiles
 
 from steadyrag.domain.models import Answer, Language, Query
-from steadyrag.evaluation.progress import progress
+from steadyrag.progress import progress
 from steadyrag.search import Service, search
 
 WARM_UP = 5

@@ -11,8 +11,8 @@ from pathlib import Path
 from steadyrag.domain.documents import BrokenDocument, Corpus, FoundDocument
 from steadyrag.domain.errors import SteadyragError
 from steadyrag.evaluation.dataset import Dataset
-from steadyrag.evaluation.progress import progress
 from steadyrag.ingest import IngestParts, IngestSummary, ingest
+from steadyrag.progress import of_ingest, progress
 from steadyrag.search import Service
 from steadyrag.settings import Settings
 from steadyrag.wiring import build, build_ingest, cached, embedder_of
@@ -89,12 +89,9 @@ async def take_in(dataset: Dataset, bench: Workbench, label: str) -> IngestSumma
     """Ingests the set's documents as `steadyrag ingest` does; raises `IngestFailed`."""
     corpus = Subset(bench.parts.files([dataset.folder], None), dataset.texts.keys())
     with progress(label) as advance:
-
-        def show(summary: IngestSummary, _: str) -> None:
-            advance(summary.documents, len(dataset.texts))
-
+        show = of_ingest(advance, len(dataset.texts))
         summary = await ingest(corpus, bench.parts, namespace=bench.namespace, progress=show)
-        advance(summary.documents, len(dataset.texts))
+        show(summary, "")
     if summary.stopped:
         raise IngestFailed(f"ingest stopped: {summary.stopped}")
     if summary.documents == len(summary.failed):

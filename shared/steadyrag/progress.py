@@ -6,12 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Protocol, TextIO
+
+from steadyrag.ingest import IngestSummary, Progress
 
 LINE_EVERY_S = 5.0
 
-type Advance = Callable[[int, int], None]
-"""Takes how many are done, and of how many."""
+
+class Advance(Protocol):
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """How many are done, of how many, and what else is worth knowing."""
 
 
 @contextmanager
@@ -29,26 +33,35 @@ def progress(
         lines.end()
 
 
+def of_ingest(advance: Advance, documents: int) -> Progress:
+    """Shows an ingest of about `documents` documents."""
+
+    def show(summary: IngestSummary, document_id: str) -> None:
+        note = f"{summary.chunks_embedded:,} chunks embedded; {document_id[-48:]}"
+        advance(summary.documents, max(documents, summary.documents), note)
+
+    return show
+
+
 @contextmanager
 def _bar(label: str, stream: TextIO) -> Iterator[Advance]:
+    from rich import progress as rich_progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        rich_progress.TextColumn("{task.description}", markup=False),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
+        rich_progress.TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=Console(file=stream)) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with rich_progress.Progress(*columns, console=Console(file=stream)) as bar:
+        task = bar.add_task(label, total=None, note="")
+
+        def advance(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield advance
 
 
 class _Lines:
@@ -57,15 +70,16 @@ class _Lines:
     def __init__(self, label: str, stream: TextIO, clock: Callable[[], float]) -> None:
         self._label, self._stream, self._clock = label, stream, clock
         self._started = self._said = clock()
-        self._done = self._total = 0
+        self._done = 0
         self._say("…")
 
-    def advance(self, done: int, total: int) -> None:
-        self._done, self._total = done, total
+    def advance(self, done: int, total: int, note: str = "") -> None:
+        self._done = done
         now = self._clock()
         if now - self._said >= LINE_EVERY_S and done:
             left_s = (now - self._started) / done * max(0, total - done)
-            self._say(f": {done:,} of {total:,}, about {_duration(left_s)} left")
+            aside = f" ({note})" if note else ""
+            self._say(f": {done:,} of {total:,}{aside}, about {_duration(left_s)} left")
             self._said = now
 
     def end(self) -> None:

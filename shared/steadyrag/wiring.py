@@ -57,7 +57,8 @@ def build(settings: Settings, **overrides: Any) -> Service:
 
 
 def preload(settings: Settings) -> None:
-    """Imports the SDKs that these settings need, which otherwise the first call does.
+    """Imports the SDKs that these settings need, which otherwise the first call does, and
+    makes the client that reads their keys.
 
     For an environment that is initialised ahead of traffic, and for readiness, where the
     import would count against a probe's two seconds.
@@ -68,6 +69,10 @@ def preload(settings: Settings) -> None:
     if "pinecone" in (settings.index, settings.reranker):
         import_module("pinecone.async_client.async_index")
         import_module("pinecone.errors")
+    for kept_in in {settings.openai_api_key_from, settings.pinecone_api_key_from} - {None}:
+        from steadyrag.adapters.secrets import prepare
+
+        prepare(str(kept_in).partition(":")[0])
 
 
 def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:

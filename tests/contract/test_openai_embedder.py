@@ -145,7 +145,11 @@ def test_it_works_on_one_loop_after_another(openai: OpenAIVendor) -> None:
 
 async def test_a_rotated_key_is_used_from_the_next_request(openai: OpenAIVendor) -> None:
     keys = ["sk-old"]
-    adapter = OpenAIEmbedder(api_key=lambda: keys[-1], base_url=openai.base_url)
+
+    async def current() -> str:
+        return keys[-1]
+
+    adapter = OpenAIEmbedder(api_key=current, base_url=openai.base_url)
     with pytest.raises(Refused):
         await adapter.embed_query("x")
     keys.append(KEY)

@@ -217,9 +217,11 @@ async def test_a_namespace_that_is_not_there_is_empty_and_a_wrong_host_is_refuse
 
 async def test_a_rotated_key_is_used_from_the_next_request(pinecone: PineconeVendor) -> None:
     keys = ["pcsk-old"]
-    adapter = PineconeIndex(
-        api_key=lambda: keys[-1], host=pinecone.host("docs"), dimension=DIMENSION
-    )
+
+    async def current() -> str:
+        return keys[-1]
+
+    adapter = PineconeIndex(api_key=current, host=pinecone.host("docs"), dimension=DIMENSION)
     with pytest.raises(Refused, match="401"):
         await adapter.status()
     keys.append(KEY)
@@ -269,6 +271,7 @@ async def test_every_failure_becomes_one_of_ours_after_one_request(
     )
     await index.upsert("default", [embedded("c", direction=NORTH)])
     pinecone.settle()
+    await index.aclose()  # a new connection: a reset on a kept one is met by another
     pinecone.faults.add(operation, fault)
     look = {"top_k": 5, "namespace": "default", "filter": EVERYTHING}
     calls = {

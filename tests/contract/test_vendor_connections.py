@@ -12,9 +12,11 @@ from steadyrag.adapters.openai_generator import OpenAIGenerator
 from steadyrag.adapters.pinecone_index import PineconeIndex
 from steadyrag.adapters.pinecone_reranker import PineconeReranker
 from steadyrag.adapters.pinecone_schema import schema
+from steadyrag.adapters.vendor_http import KEEPALIVE_S
+from steadyrag.domain.errors import Unavailable
 from steadyrag.domain.filters import Filter
 from steadyrag.domain.models import Block, Chunk, Hit, Question
-from vendors import OpenAIVendor, PineconeVendor, serving
+from vendors import Fault, OpenAIVendor, PineconeVendor, serving
 
 KEY = "sk-a-key-that-must-not-show"
 HIT = Hit(Chunk("c", "d", "T", "", "Bees make honey.", 4), 1.0)
@@ -34,8 +36,9 @@ def vendors() -> Iterator[tuple[OpenAIVendor, PineconeVendor]]:
 @pytest.fixture
 async def calls(vendors: tuple[OpenAIVendor, PineconeVendor]) -> AsyncIterator[Calls]:
     openai, pinecone = vendors
-    openai.requests.clear()
-    pinecone.requests.clear()
+    for vendor in vendors:
+        vendor.requests.clear()
+        vendor.faults.clear()
     embedder = OpenAIEmbedder(api_key=KEY, base_url=openai.base_url)
     generator = OpenAIGenerator(api_key=KEY, base_url=openai.base_url, model="gpt-6-luna")
     index = PineconeIndex(api_key=KEY, host=pinecone.host("docs"), dimension=2)
@@ -68,6 +71,65 @@ async def test_connections_outlive_a_quiet_minute(
         asked = [request for vendor in vendors for request in vendor.asked(operation)]
         assert len(asked) == 2
         assert len({request.connection for request in asked}) == 1, operation
+
+
+async def test_connections_idle_for_long_by_the_wall_clock_are_not_trusted(
+    calls: Calls,
+    vendors: tuple[OpenAIVendor, PineconeVendor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a thaw: the clock that the HTTP libraries look at stood still."""
+    for call in calls.values():
+        await call()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + KEEPALIVE_S + 1)
+    for call in calls.values():
+        await call()
+    for operation in calls:
+        asked = [request for vendor in vendors for request in vendor.asked(operation)]
+        assert len({request.connection for request in asked}) == 2, operation
+
+
+async def test_a_kept_connection_that_died_unseen_costs_no_call(
+    calls: Calls, vendors: tuple[OpenAIVendor, PineconeVendor]
+) -> None:
+    for call in calls.values():
+        await call()
+    for vendor in vendors:
+        for operation in calls:
+            vendor.faults.add(operation, Fault("reset"), times=1)
+    for call in calls.values():
+        await call()
+    for operation in calls:
+        asked = [request for vendor in vendors for request in vendor.asked(operation)]
+        assert len(asked) == 3, operation
+        assert asked[0].connection == asked[1].connection != asked[2].connection
+
+
+async def test_a_reset_on_a_new_connection_is_the_vendors_failure(
+    calls: Calls, vendors: tuple[OpenAIVendor, PineconeVendor]
+) -> None:
+    for vendor in vendors:
+        vendor.faults.add("*", Fault("reset"))
+    for operation, call in calls.items():
+        with pytest.raises(Unavailable):
+            await call()
+        asked = [request for vendor in vendors for request in vendor.asked(operation)]
+        assert len(asked) == 1, operation
+
+
+async def test_an_answer_that_breaks_off_is_not_asked_for_again(
+    calls: Calls, vendors: tuple[OpenAIVendor, PineconeVendor]
+) -> None:
+    for call in calls.values():
+        await call()
+    for vendor in vendors:
+        vendor.faults.add("*", Fault("half"))
+    for operation, call in calls.items():
+        with pytest.raises(Unavailable):
+            await call()
+        asked = [request for vendor in vendors for request in vendor.asked(operation)]
+        assert len(asked) == 2, operation
 
 
 async def test_endpoints_do_not_share_a_pool(

@@ -161,6 +161,25 @@ def test_health_has_its_sdks_before_the_first_probe_is_timed(environment):
     assert done.stdout.startswith("True"), done.stdout
 
 
+def test_health_can_read_its_keys_before_the_first_probe_is_timed(environment, monkeypatch):
+    monkeypatch.delenv("PINECONE_API_KEY")
+    monkeypatch.setenv("STEADYRAG_PINECONE_API_KEY_FROM", "ssm:/steadyrag/pinecone-api-key")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, runpy; runpy.run_path(sys.argv[1]);"
+            "from steadyrag.adapters.secrets import prepare; print(prepare.cache_info().currsize)",
+            str(FUNCTIONS / "health.py"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "1"
+
+
 def test_live_calls_no_vendor(environment):
     response = load_function("health").handler(event("GET", "/health/live"), CONTEXT)
     assert response["statusCode"] == 200

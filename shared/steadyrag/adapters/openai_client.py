@@ -11,6 +11,7 @@ from steadyrag.adapters.vendor_http import (
     KEEPALIVE_S,
     ApiKey,
     PerLoop,
+    client_class,
     current,
     retry_after_s,
     shared_ssl_context,
@@ -64,14 +65,14 @@ class OpenAIClient:
         from openai import AsyncOpenAI
 
         async def key() -> str:
-            return current(self._api_key)
+            return await current(self._api_key)
 
         limits = httpx2.Limits(
             max_connections=self._max_connections,
             max_keepalive_connections=self._max_connections,
             keepalive_expiry=KEEPALIVE_S,
         )
-        http = httpx2.AsyncClient(verify=shared_ssl_context(), limits=limits)
+        http = client_class(httpx2)(verify=shared_ssl_context(), limits=limits)
         return AsyncOpenAI(
             api_key=key,
             base_url=self._base_url,
@@ -88,10 +89,10 @@ class OpenAIClient:
         import openai
 
         limit_s = timeout_s or self._timeout_s
-        if not current(self._api_key):
+        if not await current(self._api_key):
             raise Refused(self._dependency, "has no API key")
         try:
-            client = self._clients.get()
+            client = await self._clients.get()
             self._touch(client)
             async with asyncio.timeout(limit_s):
                 return await ask(client)

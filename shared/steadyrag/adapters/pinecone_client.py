@@ -10,6 +10,7 @@ from steadyrag.adapters.vendor_http import (
     KEEPALIVE_S,
     ApiKey,
     PerLoop,
+    client_class,
     current,
     retry_after_s,
     shared_ssl_context,
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     import httpx
     from pinecone import ApiError, AsyncPinecone
     from pinecone.async_client.async_index import AsyncIndex
+
+
+_SET_LATER = "set-on-each-request"
+"""What the SDK's constructors get for a key."""
 
 
 class _Handle(Protocol):
@@ -50,10 +55,10 @@ class PineconeClient[H: _Handle]:
         from pinecone import errors
 
         limit_s = timeout_s or self._timeout_s
-        if not current(self._api_key):
+        if not await current(self._api_key):
             raise Refused(self._dependency, "has no API key")
         try:
-            handle = self._handles.get()
+            handle = await self._handles.get()
             async with asyncio.timeout(limit_s):
                 return await ask(handle)
         except DependencyError:
@@ -89,7 +94,7 @@ def open_index(*, api_key: ApiKey, host: str, timeout_s: float, max_connections:
     """The data plane of one index."""
     from pinecone.async_client.async_index import AsyncIndex
 
-    handle = AsyncIndex(host=host, api_key=current(api_key), timeout=timeout_s)
+    handle = AsyncIndex(host=host, api_key=_SET_LATER, timeout=timeout_s)
     _take_over(handle._http, handle.host, api_key, timeout_s, max_connections)
     _ = handle.documents  # imports what it needs
     return handle
@@ -101,7 +106,7 @@ def open_account(
     """The control plane and the hosted models."""
     from pinecone import AsyncPinecone
 
-    handle = AsyncPinecone(api_key=current(api_key), host=controller_host, timeout=timeout_s)
+    handle = AsyncPinecone(api_key=_SET_LATER, host=controller_host, timeout=timeout_s)
     host = handle._config.host
     for http in (handle._http, handle.inference._http):
         _take_over(http, host, api_key, timeout_s, max_connections)
@@ -123,17 +128,18 @@ def _take_over(
         raise RuntimeError("this release of the pinecone SDK builds its HTTP client elsewhere")
 
     async def authorise(request: httpx.Request) -> None:
-        request.headers["Api-Key"] = current(api_key)
+        request.headers["Api-Key"] = await current(api_key)
 
     limits = httpx.Limits(
         max_connections=max_connections,
         max_keepalive_connections=max_connections,
         keepalive_expiry=KEEPALIVE_S,
     )
-    sdk._client = httpx.AsyncClient(
+    sdk._client = client_class(httpx)(
         base_url=host,
         headers=sdk._headers,
         timeout=timeout_s,
-        transport=httpx.AsyncHTTPTransport(verify=shared_ssl_context(), limits=limits),
+        verify=shared_ssl_context(),
+        limits=limits,
         event_hooks={"request": [authorise]},
     )

@@ -1,46 +1,123 @@
 """API keys from Secrets Manager or SSM, by name, through Powertools Parameters.
 
-Powertools keeps a value for `max_age_s`, so a rotated key is picked up without a deploy.
+A key is kept for `MAX_AGE_S`, so a rotated one is picked up without a deploy. When the store
+can't be read by then, the key that was good until now goes on being used.
 """
 
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import re
+import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steadyrag.domain.errors import Refused, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
 
-type Secret = Callable[[], str]
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
-MAX_AGE_S = 300
+log = logging.getLogger(__name__)
+
+MAX_AGE_S = 300.0
+RETRY_S = 15.0
+"""How long an old key serves before the store is asked again."""
 TIMEOUT_S = 2.0
 
+_DEPENDENCY = "secrets"
+_BARE = re.compile(r"[!-z|~]+")
+"""Printable ASCII without braces: JSON is no key, and neither is a key with a line break."""
+_THROTTLED = frozenset(
+    {"ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceeded"}
+)
 
-def secret(reference: str) -> Secret:
-    """A reader for `secretsmanager:NAME` or `ssm:/NAME`. Blocks for one AWS call when the
-    kept value is too old; raises `Unavailable` or `Refused`, never with the value in it."""
-    kind, _, name = reference.partition(":")
 
-    def read() -> str:
-        from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
-        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-        from botocore.config import Config
-        from botocore.exceptions import ClientError
+@functools.cache
+def secret(reference: str) -> StoredKey:
+    """The one reader of `reference` in this process, so that a key is read once for all."""
+    return StoredKey(reference)
 
-        config = Config(
+
+@functools.cache
+def prepare(kind: str) -> Any:
+    """The Powertools provider for `secretsmanager` or `ssm`. Connects to nothing, but imports
+    boto3 and makes its client, which takes longer than reading a key."""
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
+    from botocore.config import Config
+
+    make = SecretsProvider if kind == "secretsmanager" else SSMProvider
+    return make(
+        boto_config=Config(
             connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"total_max_attempts": 2}
         )
-        if kind not in _providers:
-            make = SecretsProvider if kind == "secretsmanager" else SSMProvider
-            _providers[kind] = make(boto_config=config)
-        options = {"decrypt": True} if kind == "ssm" else {}
+    )
+
+
+class StoredKey:
+    """The current value of `secretsmanager:NAME` or `ssm:/NAME`.
+
+    Reading happens in a thread, once however many ask, and may outlive a caller that gives
+    up: then it serves the next one. Time is wall-clock: a frozen environment's key ages.
+    """
+
+    def __init__(self, reference: str, *, now: Callable[[], float] = time.time) -> None:
+        self._reference = reference
+        self._kind, _, self._name = reference.partition(":")
+        self._now = now
+        self._reading = threading.Lock()
+        self._value: str | None = None
+        self._fresh_until = 0.0
+
+    async def __call__(self) -> str:
+        """Raises `DependencyError`, never with the value in it, while there is no key at all."""
+        if kept := self._kept():
+            return kept
+        return await asyncio.to_thread(self._refreshed)
+
+    def _kept(self) -> str | None:
+        return self._value if self._now() < self._fresh_until else None
+
+    def _refreshed(self) -> str:
+        with self._reading:
+            if kept := self._kept():
+                return kept
+            try:
+                value, for_s = self._read(), MAX_AGE_S
+            except DependencyError as error:
+                if self._value is None:
+                    raise
+                value, for_s = self._value, RETRY_S
+                log.warning("old key kept", extra={"reason": error.problem})
+            self._value, self._fresh_until = value, self._now() + for_s
+            return value
+
+    def _read(self) -> str:
+        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        options = {"decrypt": True} if self._kind == "ssm" else {}
         try:
-            value = _providers[kind].get(name, max_age=MAX_AGE_S, **options)
+            value = prepare(self._kind).get(self._name, force_fetch=True, **options)
         except GetParameterError as error:
-            if isinstance(error.__cause__ or error.__context__, ClientError):
-                raise Refused("secrets", f"{reference} can't be read") from None
-            raise Unavailable("secrets", f"{reference} can't be reached") from None
-        return str(value).strip()
+            cause = error.__cause__ or error.__context__
+            if isinstance(cause, ClientError):
+                raise self._translated(cause) from None
+            raise Unavailable(_DEPENDENCY, f"{self._reference} can't be reached") from None
+        except BotoCoreError as error:  # no region, no credentials
+            problem = f"{self._reference} can't be read: {type(error).__name__}"
+            raise Refused(_DEPENDENCY, problem) from None
+        key = value.strip() if isinstance(value, str) else ""
+        if not _BARE.fullmatch(key):
+            raise Refused(_DEPENDENCY, f"{self._reference} holds something else than a bare key")
+        return key
 
-    return read
-
-
-_providers: dict[str, Any] = {}
+    def _translated(self, error: ClientError) -> DependencyError:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        problem = f"{self._reference} can't be read: {code}"
+        if code in _THROTTLED or status == 429:
+            return Throttled(_DEPENDENCY, problem)
+        return (Unavailable if status >= 500 else Refused)(_DEPENDENCY, problem)

@@ -6,8 +6,10 @@ import functools
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import ModuleType
+from typing import Any
 
-type ApiKey = str | Callable[[], str]
+type ApiKey = str | Callable[[], Awaitable[str]]
 """A key, or what returns the current one: it is asked before every request."""
 
 KEEPALIVE_S = 300.0
@@ -17,8 +19,8 @@ every request of a quiet service pay for a TLS handshake."""
 CONNECT_TIMEOUT_S = 3.0
 
 
-def current(key: ApiKey) -> str:
-    return key if isinstance(key, str) else key()
+async def current(key: ApiKey) -> str:
+    return key if isinstance(key, str) else await key()
 
 
 @functools.cache
@@ -27,6 +29,38 @@ def shared_ssl_context() -> ssl.SSLContext:
     import httpx2
 
     return httpx2.create_ssl_context()
+
+
+@functools.cache
+def client_class(http: ModuleType) -> Any:
+    """`AsyncClient` of httpx or httpx2 that notices dead connections.
+
+    A kept connection may have died unseen, most of all while Lambda froze the environment:
+    the first bytes sent on it bring a reset. Where a request met that end on a connection it
+    did not open, and no answer had begun, it is sent again; on one that it opened itself, the
+    failure is the vendor's. Each turn uses up a kept connection, so there is a last one.
+    """
+
+    class Client(http.AsyncClient):  # type: ignore[misc, name-defined]
+        async def send(self, request: Any, **options: Any) -> Any:
+            while True:
+                own = False
+
+                async def watch(event: str, _: object) -> None:
+                    nonlocal own
+                    own = own or event.endswith(_FINAL)
+
+                request.extensions = {**request.extensions, "trace": watch}
+                try:
+                    return await super().send(request, **options)
+                except (http.NetworkError, http.RemoteProtocolError):
+                    if own:
+                        raise
+
+    return Client
+
+
+_FINAL = ("connect_tcp.started", "receive_response_headers.complete")
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -55,15 +89,28 @@ class PerLoop[T]:
     A client's sockets belong to the loop that opened them. Where the loop has changed, the
     old client is left to the garbage collector, because its loop can no longer close it.
     After `aclose` the next `get` makes a new one: that is how connections are dropped when
-    a frozen environment wakes up elsewhere.
+    a frozen environment wakes up elsewhere. So does a pause of `KEEPALIVE_S` by the wall
+    clock: the HTTP libraries go by a clock that may stand still while frozen, and the network
+    forgets an idle connection without a word.
     """
 
-    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], T],
+        close: Callable[[T], Awaitable[None]],
+        *,
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self._make = make
         self._close = close
+        self._now = now or (lambda: time.time())
         self._held: tuple[asyncio.AbstractEventLoop, T] | None = None
+        self._used_at = 0.0
 
-    def get(self) -> T:
+    async def get(self) -> T:
+        idle_s, self._used_at = self._now() - self._used_at, self._now()
+        if idle_s > KEEPALIVE_S:
+            await self.aclose()
         loop = asyncio.get_running_loop()
         if self._held is None or self._held[0] is not loop:
             self._held = loop, self._make()

@@ -20,6 +20,7 @@ from steadyrag.domain.messages import message
 from steadyrag.domain.models import (
     Answer,
     Block,
+    CacheInfo,
     Embedding,
     Generation,
     Hit,
@@ -108,7 +109,7 @@ async def search(query: Query, service: Service) -> Answer:
         mode=_mode(run.lost),
         degraded=tuple(dict.fromkeys(run.lost)),
         calibrated=ranking.calibrated,
-        cache="off",
+        cache=CacheInfo(),
         model=generation.model if generation else None,
         variant="default",
         usage=Usage(

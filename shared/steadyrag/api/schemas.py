@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from steadyrag.domain.filters import parse_filter
-from steadyrag.domain.models import Answer, Query
+from steadyrag.domain.models import Answer, CacheStatus, Query
 from steadyrag.domain.text import clean_namespace, clean_text
 
 MAX_QUERY_CHARS = 2000
@@ -80,6 +80,19 @@ class UsageOut(BaseModel):
     cost_usd: float | None = Field(description="null where no price is known.")
 
 
+class CacheOut(BaseModel):
+    """Where the answer came from."""
+
+    status: CacheStatus = Field(
+        description=(
+            "hit: held, or joined to a concurrent request. miss: computed. stale: the last good "
+            "one, since the index is lost. bypass: a new one was asked for. off: no cache."
+        )
+    )
+    tier: str | None = Field(description="`memory`, `flight` (joined), `valkey` or `dynamodb`.")
+    age_s: int | None = Field(description="Seconds since it was computed.")
+
+
 class SearchResponse(BaseModel):
     """The answer, its sources (cited ones first), and how it came about."""
 
@@ -93,7 +106,7 @@ class SearchResponse(BaseModel):
     )
     degraded: list[str] = Field(description="The stages that were lost on the way.")
     calibrated: bool = Field(description="Whether scores are probabilities of relevance.")
-    cache: str
+    cache: CacheOut
     model: str | None
     variant: str
     usage: UsageOut
@@ -149,7 +162,11 @@ def search_body(answer: Answer) -> dict[str, Any]:
         "mode": answer.mode,
         "degraded": list(answer.degraded),
         "calibrated": answer.calibrated,
-        "cache": answer.cache,
+        "cache": {
+            "status": answer.cache.status,
+            "tier": answer.cache.tier,
+            "age_s": answer.cache.age_s,
+        },
         "model": answer.model,
         "variant": answer.variant,
         "usage": {

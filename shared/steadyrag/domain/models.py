@@ -17,6 +17,7 @@ type Metadata = Mapping[str, MetadataValue]
 
 Mode = Literal["full", "partial", "keyword_only", "cached", "canned"]
 Language = Literal["ko", "en"]
+CacheStatus = Literal["hit", "miss", "stale", "bypass", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,31 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """Where an answer came from.
+
+    `hit`: it was held, or a concurrent request for the same was joined. `miss`: it was
+    computed. `stale`: the last good one, served because the index is lost. `bypass`: the
+    caller asked for a new one. `off`: no cache could be asked. `tier` is `memory`, `flight`
+    (joined) or the shared store's name; `age_s` counts from the start of the request that
+    computed it. Both are None for what was computed just now.
+    """
+
+    status: CacheStatus = "off"
+    tier: str | None = None
+    age_s: int | None = None
+
+    @property
+    def header(self) -> str:
+        """The `Cache-Status` header (RFC 9211)."""
+        if self.status == "hit":
+            return f"steadyrag; hit; detail={self.tier}"
+        forward = {"miss": "miss", "stale": "stale", "bypass": "request", "off": "bypass"}
+        detail = f"; detail={self.tier}" if self.tier else ""
+        return f"steadyrag; fwd={forward[self.status]}{detail}"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The outcome of one search. `answer` is None when none was asked for."""
 
@@ -178,7 +204,7 @@ class Answer:
     mode: Mode
     degraded: Sequence[str]
     calibrated: bool
-    cache: str
+    cache: CacheInfo
     model: str | None
     variant: str
     usage: Usage

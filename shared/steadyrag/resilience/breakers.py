@@ -1,0 +1,303 @@
+"""The circuit breakers of a whole fleet: one for each dependency, shared by everyone.
+
+What every environment knows is one map in the shared store. It arrives with the batch that a
+request reads anyway (`absorb`), so a healthy call costs no round trip of its own. A failure
+is one write; so is the first success after failures that are known of. While the store does
+not answer, each process counts for itself.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from steadyrag.domain.errors import DependencyError
+from steadyrag.domain.ports import SharedStore
+from steadyrag.resilience import circuit_fields
+from steadyrag.resilience.breaker import (
+    CircuitOpen,
+    Clock,
+    LocalBreaker,
+    OnTransition,
+    State,
+    Verdict,
+    ignore_transition,
+    verdict,
+)
+from steadyrag.resilience.circuit_fields import CLOSED, Circuit, Fields
+
+log = logging.getLogger(__name__)
+
+BREAKERS_KEY = "sr:breakers"
+KEPT_S = 86_400.0
+"""How long the map outlives its last change."""
+
+IN_DOUBT_S = 2.0
+"""A reading that arrives this much later than our last news was made after it, whatever its
+version says: a map that expired begins at version 0 again."""
+
+BESIDE_A_PROBE_S = 1.0
+"""How long a process that was refused the probe does not ask for it again."""
+
+
+def ignore_refusal(name: str) -> None:
+    """For those who do not want to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """The right to call while half open. `owner` is None where only this process granted it."""
+
+    owner: str | None
+
+
+class Breakers:
+    """Refuses calls to dependencies that are down. Safe for concurrent use on one loop.
+
+    `on_transition` is called in the process that caused the transition; `on_refused` for every
+    call that the vendor would not serve (credentials, quota), which never opens a circuit.
+    """
+
+    def __init__(
+        self,
+        store: SharedStore | None,
+        *,
+        clock: Clock = time.time,
+        failures: int = 5,
+        open_s: float = 60.0,
+        probe_s: float = 10.0,
+        stale_s: float = 600.0,
+        store_timeout_s: float = 0.1,
+        on_transition: OnTransition = ignore_transition,
+        on_refused: Callable[[str], None] = ignore_refusal,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._limit = failures
+        self._open_s = open_s
+        self._probe_s = probe_s
+        self._stale_s = stale_s
+        self._store_timeout_s = store_timeout_s
+        self._on_transition = on_transition
+        self._on_refused = on_refused
+        self._fields: Fields = {}
+        self._learnt_at = float("-inf")
+        self._local: dict[str, LocalBreaker] = {}
+        self._no_probe_until: dict[str, float] = {}
+
+    def absorb(self, fields: Fields) -> None:
+        """Takes in the shared map as a batch brought it, unless we know of a later one."""
+        behind = circuit_fields.version(fields) < circuit_fields.version(self._fields)
+        if behind and abs(self._clock() - self._learnt_at) < IN_DOUBT_S:
+            return
+        self._learn(fields)
+
+    def states(self) -> Mapping[str, State]:
+        """Every dependency that has failed lately, for readiness and metrics."""
+        known = circuit_fields.names(self._fields) | self._local.keys()
+        return {name: self.state(name) for name in sorted(known)}
+
+    def state(self, dependency: str) -> State:
+        shared = self._state(self._circuit(dependency))
+        if shared == "closed" and dependency in self._local:
+            return self._local[dependency].state
+        return shared
+
+    async def guard[T](
+        self,
+        dependency: str,
+        call: Callable[[], Awaitable[T]],
+        *,
+        timeout_s: float | None = None,
+        fair_s: float = 0.0,
+    ) -> T:
+        """The call's result, or its error; `CircuitOpen` without calling while open.
+
+        Raises `TimeoutError` when the call takes longer than `timeout_s`. That counts against
+        the dependency only where `timeout_s` is at least `fair_s`, so that a caller in a
+        hurry can't open a circuit for everybody. Each attempt of a retried call is guarded,
+        and counts, on its own.
+        """
+        probe = await self._admit(dependency, timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                result = await call()
+        except BaseException as error:
+            fair = timeout_s is None or timeout_s >= fair_s
+            await self._heard(dependency, verdict(error, fair=fair), probe)
+            raise
+        await self._heard(dependency, Verdict.WELL, probe)
+        return result
+
+    async def _admit(self, dependency: str, timeout_s: float | None) -> _Probe | None:
+        """None for an ordinary call; raises `CircuitOpen`."""
+        state = self._state(self._circuit(dependency))
+        if state == "half_open":
+            return await self._claim(dependency, timeout_s)
+        local = self._local.get(dependency)
+        if state == "open" or (local and not local.allow()):
+            raise CircuitOpen(dependency)
+        return None
+
+    async def _claim(self, dependency: str, timeout_s: float | None) -> _Probe | None:
+        now = self._clock()
+        if now < self._no_probe_until.get(dependency, now):
+            raise CircuitOpen(dependency)
+        lasts_s = max(self._probe_s, (timeout_s or 0.0) + 1.0)
+        self._no_probe_until[dependency] = now + lasts_s
+        owner, lease = uuid.uuid4().hex, _lease(dependency)
+        claimed = await self._ask(lambda store: store.claim(lease, owner, ttl_s=lasts_s))
+        if claimed is None:
+            return _Probe(None)
+        if not claimed:
+            self._no_probe_until[dependency] = now + BESIDE_A_PROBE_S
+            raise CircuitOpen(dependency)
+        # What we knew may be a request old: a probe may have come back in the meantime.
+        read = await self._ask(lambda store: store.read((), (BREAKERS_KEY,)))
+        if read is not None:
+            self._learn(read[1].get(BREAKERS_KEY, {}))
+        state = self._state(self._circuit(dependency))
+        if state == "half_open":
+            self._on_transition(dependency, "half_open")
+            return _Probe(owner)
+        del self._no_probe_until[dependency]
+        await self._ask(lambda store: store.release(lease, owner))
+        if state == "open":
+            raise CircuitOpen(dependency)
+        return None
+
+    async def _heard(self, dependency: str, outcome: Verdict, probe: _Probe | None) -> None:
+        if outcome is Verdict.REFUSED:
+            self._on_refused(dependency)
+        if probe is not None:
+            await self._probed(dependency, outcome, probe)
+            return
+        local = self._local.get(dependency)
+        match outcome:
+            case Verdict.WELL | Verdict.REFUSED:
+                if local:
+                    local.success()
+                circuit = self._circuit(dependency)
+                if circuit.failures and circuit.opened_at is None:
+                    await self._reset(dependency)
+            case Verdict.FAILED:
+                await self._failed(dependency)
+            case Verdict.UNKNOWN:
+                if local:
+                    local.abandon()
+
+    async def _probed(self, dependency: str, outcome: Verdict, probe: _Probe) -> None:
+        # A lease is not given back after a verdict: those who have not heard it yet would
+        # probe once more.
+        match outcome:
+            case Verdict.WELL | Verdict.REFUSED:
+                await self._reset(dependency)
+                self._no_probe_until.pop(dependency, None)
+                self._on_transition(dependency, "closed")
+            case Verdict.FAILED:
+                if not await self._open(dependency):
+                    self._no_probe_until[dependency] = self._clock() + self._open_s
+                else:
+                    self._no_probe_until.pop(dependency, None)
+            case Verdict.UNKNOWN:
+                self._no_probe_until.pop(dependency, None)
+                if owner := probe.owner:
+                    await self._ask(lambda store: store.release(_lease(dependency), owner))
+
+    async def _failed(self, dependency: str) -> None:
+        if self._circuit(dependency).opened_at is not None:
+            return  # a call from before it opened: the verdict is in
+        put, add, remove = circuit_fields.failure(
+            self._fields, dependency, now_s=self._clock(), stale_s=self._stale_s
+        )
+        told = await self._update(put=put, add=add, remove=remove)
+        local = self._local.get(dependency)
+        if not told or (local and local.state == "half_open"):
+            self._local_breaker(dependency).failure()
+        if not told:
+            return
+        circuit = self._circuit(dependency)
+        marked = f"{dependency}|open" in self._fields
+        if circuit.failures >= self._limit and not marked:
+            await self._open(dependency)
+
+    async def _open(self, dependency: str) -> bool:
+        """Whether everybody could be told."""
+        put = circuit_fields.opening(dependency, now_s=self._clock())
+        told = await self._update(put=put, add={circuit_fields.VERSION: 1})
+        log.warning("circuit opened", extra={"dependency": dependency, "shared": told})
+        self._on_transition(dependency, "open")
+        return told
+
+    async def _reset(self, dependency: str) -> None:
+        gone = circuit_fields.fields_of(self._fields, dependency)
+        # At once for this process, so that of many successes together only one is written.
+        self._fields = {name: held for name, held in self._fields.items() if name not in gone}
+        await self._update(add={circuit_fields.VERSION: 1}, remove=gone)
+
+    async def _update(
+        self,
+        *,
+        put: Mapping[str, bytes] | None = None,
+        add: Mapping[str, int] | None = None,
+        remove: list[str] | None = None,
+    ) -> bool:
+        fields = await self._ask(
+            lambda store: store.update(
+                BREAKERS_KEY, put=put, add=add, remove=remove or (), ttl_s=KEPT_S
+            )
+        )
+        if fields is None:
+            return False
+        self.absorb(fields)
+        return True
+
+    async def _ask[T](self, ask: Callable[[SharedStore], Awaitable[T]]) -> T | None:
+        """What the store says; None when it says nothing in time."""
+        if self._store is None:
+            return None
+        try:
+            async with asyncio.timeout(self._store_timeout_s):
+                return await ask(self._store)
+        except (DependencyError, TimeoutError) as error:
+            log.debug("breakers go on alone", extra={"reason": type(error).__name__})
+            return None
+
+    def _learn(self, fields: Fields) -> None:
+        self._fields, self._learnt_at = fields, self._clock()
+
+    def _circuit(self, dependency: str) -> Circuit:
+        if not self._fields:
+            return CLOSED
+        return circuit_fields.circuit(
+            self._fields,
+            dependency,
+            now_s=self._clock(),
+            limit=self._limit,
+            stale_s=self._stale_s,
+        )
+
+    def _state(self, circuit: Circuit) -> State:
+        if circuit.opened_at is None:
+            return "closed"
+        # A time far ahead of ours is a clock gone wrong: a probe tells.
+        return "open" if abs(self._clock() - circuit.opened_at) < self._open_s else "half_open"
+
+    def _local_breaker(self, dependency: str) -> LocalBreaker:
+        if dependency not in self._local:
+            self._local[dependency] = LocalBreaker(
+                dependency,
+                clock=self._clock,
+                failures=self._limit,
+                open_s=self._open_s,
+                probe_s=self._probe_s,
+                stale_s=self._stale_s,
+                on_transition=self._on_transition,
+            )
+        return self._local[dependency]
+
+
+def _lease(dependency: str) -> str:
+    return f"sr:lease:breaker:{dependency}"

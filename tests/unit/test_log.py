@@ -1,7 +1,9 @@
 """What a log line holds, and what it never does."""
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -18,30 +20,34 @@ class Model(BaseModel):
 
 
 @pytest.fixture
-def log(capsys: pytest.CaptureFixture[str]) -> Iterator[logging.Logger]:
-    ours = logging.getLogger("steadyrag")
+def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What `log` prints."""
+    ours, stream = logging.getLogger("steadyrag"), io.StringIO()
     before = ours.handlers, ours.level, ours.propagate
+    monkeypatch.setattr(sys, "stderr", stream)
     configure()
-    yield logging.getLogger("steadyrag.test")
+    yield stream
     ours.handlers, ours.level, ours.propagate = before
 
 
-def line(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    err = capsys.readouterr().err
-    assert SECRET not in err
-    (only,) = err.splitlines()
+log = logging.getLogger("steadyrag.test")
+
+
+def line(printed: io.StringIO) -> dict[str, str]:
+    assert SECRET not in printed.getvalue()
+    (only,) = printed.getvalue().splitlines()
     return dict(json.loads(only))
 
 
 def test_an_exception_is_logged_by_its_places_and_not_by_what_it_quotes(
-    log: logging.Logger, capsys: pytest.CaptureFixture[str]
+    printed: io.StringIO,
 ) -> None:
     try:
         Model.model_validate({"number": SECRET})
     except ValidationError as error:
         error.add_note(SECRET)
         log.exception("it broke")
-    logged = line(capsys)
+    logged = line(printed)
     assert logged["message"] == "it broke"
     assert logged["exception_name"] == "ValidationError"
     assert "test_log.py" in logged["exception"]
@@ -49,7 +55,7 @@ def test_an_exception_is_logged_by_its_places_and_not_by_what_it_quotes(
 
 
 def test_the_causes_of_an_exception_are_named_without_their_messages(
-    log: logging.Logger, capsys: pytest.CaptureFixture[str]
+    printed: io.StringIO,
 ) -> None:
     try:
         try:
@@ -58,15 +64,15 @@ def test_the_causes_of_an_exception_are_named_without_their_messages(
             raise RuntimeError(f"asked {SECRET}") from error
     except RuntimeError:
         log.exception("it broke")
-    told = line(capsys)["exception"].splitlines()
+    told = line(printed)["exception"].splitlines()
     assert [text for text in told if not text.startswith(" ")] == ["KeyError", "RuntimeError"]
 
 
 def test_what_lets_us_down_is_told_in_our_words(
-    log: logging.Logger, capsys: pytest.CaptureFixture[str]
+    printed: io.StringIO,
 ) -> None:
     try:
         raise Unavailable("llm", "answered 503") from ValueError(SECRET)
     except Unavailable:
         log.exception("it broke")
-    assert line(capsys)["exception"].endswith("Unavailable: llm: answered 503\n")
+    assert line(printed)["exception"].endswith("Unavailable: llm: answered 503\n")

@@ -4,7 +4,7 @@ import pytest
 
 from steadyrag.evaluation.answers import normalised, seen, without_citations
 from steadyrag.evaluation.dataset import GoldQuestion
-from steadyrag.evaluation.metrics import calibration, judge, paired_bootstrap
+from steadyrag.evaluation.metrics import judge, paired_bootstrap
 
 
 def question(key="q", **judged):
@@ -52,17 +52,6 @@ def test_a_gain_on_every_question_has_an_interval_above_nothing():
     interval = paired_bootstrap([0.6, 0.8] * 50, [0.5, 0.5] * 50)
     assert interval.mean == pytest.approx(0.2)
     assert 0.1 < interval.low < 0.2 < interval.high < 0.3
-
-
-def test_scores_that_are_shares_have_no_calibration_error():
-    found = calibration([0.75] * 4 + [0.25] * 4, [True] * 3 + [False] + [True] + [False] * 3)
-    assert found.mean_score == 0.5
-    assert found.relevant == 0.5
-    assert found.error == pytest.approx(0)
-
-
-def test_overconfidence_is_the_calibration_error():
-    assert calibration([1.0] * 4, [True, False, False, False]).error == pytest.approx(0.75)
 
 
 def test_wordings_compare_without_case_width_space_and_punctuation():

@@ -70,7 +70,7 @@ def test_the_hybrid_line_compares_the_best_fusion_with_the_better_search():
 def test_calibration_compares_the_first_score_with_the_share_that_is_relevant():
     outcomes = [outcome(i, bm25=1, dense=1, fused=1 + i % 2) for i in range(10)]
     found = sum_up(outcomes).calibration
-    assert (found.mean_score, found.relevant) == (pytest.approx(0.9), 0.5)
+    assert (found.score, found.relevant) == (pytest.approx(0.9), 0.5)
     assert found.error == pytest.approx(0.4)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,8 @@ def command(
     from steadyrag.evaluation.output import publish
     from steadyrag.settings import load
 
+    if find_spec("ir_measures") is None:
+        raise click.ClickException("the metrics are not installed; `make eval` installs them")
     settings = load()
     if out is not None and not out.absolute().parent.is_dir():
         raise click.BadParameter(f"{out.parent} is not a folder", param_hint="--out")

@@ -1,15 +1,13 @@
-"""Figures for rankings and scores: nDCG, recall, MRR, calibration error, a bootstrap."""
+"""Figures for rankings: nDCG, recall, MRR, and a bootstrap to compare them by."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from steadyrag.evaluation.dataset import GoldQuestion
 
 CUTOFF = 10
-BINS = 10
 RESAMPLES = 10_000
 SEED = 20_261_123
 
@@ -77,28 +75,3 @@ def paired_bootstrap(
     )
     low, high = np.percentile(draws @ gains / len(gains), (2.5, 97.5))
     return Interval(float(gains.mean()), float(low), float(high))
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Whether the score of the first source can be read as a probability.
-
-    `error` is the expected calibration error over ten bins of equal width (Guo et al., 2017):
-    the mean distance of score and share of relevant ones, weighted by the bins' size.
-    """
-
-    mean_score: float
-    relevant: float
-    error: float
-
-
-def calibration(scores: Sequence[float], relevant: Sequence[bool]) -> Calibration:
-    """`scores` in [0, 1] of what came first, and whether each was relevant. Not empty."""
-    bins: dict[int, list[tuple[float, bool]]] = {}
-    for score, is_relevant in zip(scores, relevant, strict=True):
-        bins.setdefault(min(int(score * BINS), BINS - 1), []).append((score, is_relevant))
-    gaps = [
-        len(pairs) * abs(fmean(s for s, _ in pairs) - fmean(r for _, r in pairs))
-        for pairs in bins.values()
-    ]
-    return Calibration(fmean(scores), fmean(relevant), sum(gaps) / len(scores))

@@ -8,14 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
 
-from steadyrag.evaluation.metrics import (
-    Calibration,
-    Interval,
-    Judged,
-    calibration,
-    judge,
-    paired_bootstrap,
-)
+from steadyrag.calibrate import Reliability, reliability
+from steadyrag.evaluation.metrics import Interval, Judged, judge, paired_bootstrap
 from steadyrag.evaluation.questions import BM25, DENSE, FULL, FUSIONS, ROWS, Outcome
 
 
@@ -57,12 +51,13 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """All figures of one run. `lost` counts questions by the stage they lost."""
+    """All figures of one run. `calibration` is of the first sources' scores; `lost` counts
+    questions by the stage they lost."""
 
     rows: Sequence[Row]
     hybrid: Hybrid
     answers: Answers | None
-    calibration: Calibration | None
+    calibration: Reliability | None
     lost: Mapping[str, int]
 
     @property
@@ -129,13 +124,11 @@ def _share(found: Sequence[bool]) -> float:
     return fmean(found) if found else 0.0
 
 
-def _calibration(outcomes: Sequence[Outcome]) -> Calibration | None:
+def _calibration(outcomes: Sequence[Outcome]) -> Reliability | None:
     """None where no score claims to be a probability."""
-    pairs = [
-        (outcome.top_score, outcome.ranked[FULL][0] in outcome.question.relevant)
+    judged = [
+        (outcome.top_score, outcome.ranked[FULL][0] in outcome.question.relevant, 1.0)
         for outcome in outcomes
         if outcome.calibrated and outcome.top_score is not None
     ]
-    if not pairs:
-        return None
-    return calibration([score for score, _ in pairs], [relevant for _, relevant in pairs])
+    return reliability(judged) if judged else None

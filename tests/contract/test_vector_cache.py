@@ -54,6 +54,16 @@ async def test_a_question_and_a_passage_of_the_same_words_are_kept_apart(caches:
     assert embedder.texts == ["a rose"]
 
 
+async def test_questions_asked_together_are_the_ones_asked_alone(caches: Caches) -> None:
+    embedder = FakeEmbedder()
+    cached = caches.cached(embedder)
+    alone = await cached.embed_query("a rose")
+    found = await cached.embed_queries(["a river", "a rose"])
+    assert embedder.asked == [["a river"]]
+    assert found.vectors[1] == alone.vector
+    assert found.tokens == 2
+
+
 async def test_a_cached_question_costs_no_call(caches: Caches) -> None:
     embedder = FakeEmbedder()
     asked = await caches.cached(embedder).embed_query("a rose")

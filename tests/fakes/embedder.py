@@ -9,13 +9,15 @@ from array import array
 from collections.abc import Sequence
 
 from fakes.trouble import Trouble
+from steadyrag.domain.errors import Rejected
 from steadyrag.domain.models import Embedding, Embeddings, Vector
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class FakeEmbedder(Trouble):
-    """`texts` is every passage ever embedded, `batches` the size of each call."""
+    """`texts` is every passage ever embedded, `batches` the size of each call, `asked` the
+    texts of each call of `embed_queries`. A call with one of the `bad` texts is rejected."""
 
     def __init__(self, *, dimension: int = 64, name: str | None = None) -> None:
         super().__init__()
@@ -23,6 +25,8 @@ class FakeEmbedder(Trouble):
         self._name = name or f"fake/{dimension}"
         self.texts: list[str] = []
         self.batches: list[int] = []
+        self.asked: list[list[str]] = []
+        self.bad: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -40,12 +44,23 @@ class FakeEmbedder(Trouble):
         await self._called("embed_query")
         return Embedding(self._vector(text), self.count_tokens(text))
 
+    async def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        self.asked.append(list(texts))
+        await self._called("embed_queries")
+        return self._embedded(texts)
+
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
-        if not 0 < len(texts) <= 100:
-            raise ValueError(f"1 to 100 texts a call, not {len(texts)}")
         await self._called("embed_passages")
+        made = self._embedded(texts)
         self.texts.extend(texts)
         self.batches.append(len(texts))
+        return made
+
+    def _embedded(self, texts: Sequence[str]) -> Embeddings:
+        if not 0 < len(texts) <= 100:
+            raise ValueError(f"1 to 100 texts a call, not {len(texts)}")
+        if bad := self.bad.intersection(texts):
+            raise Rejected("embedding", f"cannot take {len(bad)} of the texts")
         return Embeddings([self._vector(t) for t in texts], sum(map(self.count_tokens, texts)))
 
     def _vector(self, text: str) -> Vector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from steadyrag.adapters.vendor_http import (
     retry_after_s,
     shared_ssl_context,
 )
-from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, Throttled, Unavailable
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -32,6 +33,10 @@ OUT_OF_MONEY = frozenset(
 )
 """Error codes of a 429 that no waiting cures:
 https://platform.openai.com/docs/guides/error-codes."""
+
+_CALLERS_PART = re.compile(r"(\$\.)?(input|messages)\b|$")
+"""What of a request is a caller's text; the rest of it is configuration. A text that is too
+long is refused without naming any part."""
 
 
 class OpenAIClient:
@@ -119,6 +124,8 @@ class OpenAIClient:
         if status >= 500 or status in (408, 409):
             wait_s = retry_after_s(error.response.headers)
             return Unavailable(self._dependency, problem, retry_after_s=wait_s)
+        if status in (400, 413, 422) and _CALLERS_PART.match(error.param or ""):
+            return Rejected(self._dependency, problem)
         if error.param:
             problem += f" ({error.param})"
         return Refused(self._dependency, problem)

@@ -61,18 +61,25 @@ class OpenAIEmbedder:
         found = await self._embed([text])
         return Embedding(found.vectors[0], found.tokens)
 
+    async def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        return await self._embed(texts)
+
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
+        return await self._embed(texts, timeout_s=self._passages_timeout_s)
+
+    async def _embed(self, texts: Sequence[str], *, timeout_s: float | None = None) -> Embeddings:
         if not 0 < len(texts) <= 100:
             raise ValueError(f"1 to 100 texts a call, not {len(texts)}")
-        return await self._embed(list(texts), timeout_s=self._passages_timeout_s)
 
-    async def _embed(self, texts: list[str], *, timeout_s: float | None = None) -> Embeddings:
         async def ask(client: AsyncOpenAI) -> Embeddings:
             from openai import omit
 
             dimensions = omit if self._model in _FIXED_LENGTH else self._dimension
             answer = await client.embeddings.create(
-                model=self._model, input=texts, dimensions=dimensions, encoding_format="base64"
+                model=self._model,
+                input=list(texts),
+                dimensions=dimensions,
+                encoding_format="base64",
             )
             by_place = {item.index: _decoded(item.embedding) for item in answer.data}
             if len(answer.data) != len(texts) or by_place.keys() != set(range(len(texts))):

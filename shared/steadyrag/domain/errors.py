@@ -9,6 +9,7 @@
         ├── Unavailable            refused, reset, timed out, 5xx, garbage: may work next time
         ├── Throttled              429 with an optional Retry-After
         └── Refused                401, 403, 404, quota used up: lost until somebody acts
+            └── Rejected           400, 413, 422: this one request; others like it work
 
 Decisions are made by class and attribute, never by the text of a message.
 """
@@ -75,3 +76,8 @@ class Throttled(DependencyError):
 
 class Refused(DependencyError):
     """The vendor will not serve us: bad credentials, no permission, not found, no quota."""
+
+
+class Rejected(Refused):
+    """The vendor cannot take what this one request says, such as a text that is too long.
+    Says nothing of the vendor's health."""

@@ -55,6 +55,10 @@ class Embedder(Closeable, Protocol):
 
     async def embed_query(self, text: str) -> Embedding: ...
 
+    async def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        """At most 100 questions, one API call, as urgent as `embed_query`. Raises `Rejected`
+        when one of the texts is the reason."""
+
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
         """At most 100 texts, one API call."""
 

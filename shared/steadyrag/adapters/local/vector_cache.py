@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import sqlite3
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -58,13 +58,24 @@ class CachedEmbedder:
         await self._write({key: embedding.vector})
         return embedding
 
+    async def embed_queries(self, texts: Sequence[str]) -> Embeddings:
+        return await self._embed("query", texts, self._embedder.embed_queries)
+
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
-        keys = [self._key("passage", text) for text in texts]
+        return await self._embed("passage", texts, self._embedder.embed_passages)
+
+    async def _embed(
+        self,
+        kind: Kind,
+        texts: Sequence[str],
+        embed: Callable[[Sequence[str]], Awaitable[Embeddings]],
+    ) -> Embeddings:
+        keys = [self._key(kind, text) for text in texts]
         vectors = await self._read(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         tokens = 0
         if missing:
-            made = await self._embedder.embed_passages(list(missing.values()))
+            made = await embed(list(missing.values()))
             fresh = dict(zip(missing, made.vectors, strict=True))
             await self._write(fresh)
             vectors |= fresh

@@ -223,3 +223,11 @@ def test_openapi_describes_what_the_routes_take_and_give(client):
     assert set(properties) == set(SearchRequest.model_fields)
     assert set(post["responses"]) == {"200", "400", "413", "415", "422"}
     assert "$ref" in json.dumps(post["responses"]["200"])
+
+
+def test_a_body_of_mistakes_alone_gets_a_short_answer(client):
+    wrong = {f"field_{i}": i for i in range(10_000)}
+    response = client.post("/search", json={"query": "ok", **wrong})
+    assert response.status_code == 422
+    assert len(response.json()["errors"]) == 20
+    assert len(response.content) < 5_000

@@ -180,6 +180,17 @@ def test_health_can_read_its_keys_before_the_first_probe_is_timed(environment, m
     assert done.stdout.strip() == "1"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/rag/health/live", "/team/rag/health/live", "/health/health/live", "/health/live/"],
+)
+def test_a_custom_domain_may_map_the_api_below_a_base_path(environment, path):
+    handler = load_function("health").handler
+    below = event("GET", "/health/live") | {"path": path}
+    response = handler(below, CONTEXT)
+    assert response["statusCode"] == 200, response["body"]
+
+
 def test_live_calls_no_vendor(environment):
     response = load_function("health").handler(event("GET", "/health/live"), CONTEXT)
     assert response["statusCode"] == 200

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from steadyrag.domain.errors import CallerError, InvalidInput
 
 MAX_BYTES = 256 * 1024
+MAX_ERRORS = 20
+"""Mistakes named in one answer, which would else be many times as large as its request."""
 
 
 class MalformedBody(CallerError):
@@ -50,7 +52,8 @@ async def read_json[M: BaseModel](request: Request, model: type[M]) -> M:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise InvalidFields([_named(dict(part)) for part in error.errors()]) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidFields([_named(dict(part)) for part in found[:MAX_ERRORS]]) from None
 
 
 def _no_constant(name: str) -> Any:

@@ -1,16 +1,38 @@
 """The application as a Lambda handler behind a REST API."""
 
+from collections.abc import Callable
+from typing import Any
+
 from mangum import Mangum
 from mangum.types import ASGI
+
+type Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 TEXT_TYPES = ["text/", "application/json", "application/problem+json"]
 """Everything else would be encoded as base64, which a REST API hands on undecoded."""
 
 
-def lambda_handler(app: ASGI) -> Mangum:
+def lambda_handler(app: ASGI) -> Handler:
     """`app` for API Gateway's proxy events. Makes the event loop that every invocation of the
     environment shares, so that clients made in one are there in the next.
 
     `lifespan="auto"` would start and stop the application on every invocation.
     """
-    return Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)
+    adapter = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        return adapter(_below_base_path(event), context)
+
+    return handler
+
+
+def _below_base_path(event: dict[str, Any]) -> dict[str, Any]:
+    """`event` with the path that its resource has: under a custom domain the path begins with
+    the base path of the mapping, `/rag/search`, which the application knows nothing of. A slash
+    at the end, which the gateway overlooks, would make the application redirect elsewhere."""
+    path, resource = event.get("path"), event.get("resource")
+    if not isinstance(path, str) or not isinstance(resource, str):
+        return event
+    segments = path.rstrip("/").split("/")
+    extra = len(segments) - len(resource.split("/"))
+    return event if extra < 0 else {**event, "path": "/".join(["", *segments[extra + 1 :]])}

@@ -70,7 +70,7 @@ class InMemoryIndex(Trouble):
         await self._called("status")
         spaces = self._namespaces.values() if namespace is None else [self._entries(namespace)]
         chunks = sum(map(len, spaces))
-        return IndexStatus(ready=chunks > 0, chunks=chunks, detail="" if chunks else "empty")
+        return IndexStatus(ready=True, chunks=chunks, detail="" if chunks else "empty")
 
     def _entries(self, namespace: str) -> "dict[str, _Entry]":
         return self._namespaces.get(namespace, {})

@@ -2,6 +2,7 @@
 
 import asyncio
 from array import array
+from dataclasses import replace
 
 import pytest
 
@@ -219,3 +220,10 @@ async def test_timings_name_every_stage_that_ran(service):
         "generation",
         "total",
     }
+
+
+async def test_closing_closes_every_part_once(service):
+    shared = replace(service, extractive=service.generator)
+    await shared.aclose()
+    parts = (service.embedder, service.index, service.reranker, service.generator)
+    assert [part.closed for part in parts] == [1, 1, 1, 1]

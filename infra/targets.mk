@@ -3,6 +3,9 @@
 
 export UV
 export SAM_CLI_TELEMETRY := 0
+ifdef AWS_REGION # `sam` knows the older name only
+export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
 SAM := .venv-sam/bin/sam
 ENV ?= dev
 

@@ -1,5 +1,8 @@
 """The deploy guide says what the template says."""
 
+import os
+import subprocess
+
 from infra.cloudformation import ROOT, Template
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
@@ -24,3 +27,17 @@ def test_the_outputs_that_the_guide_asks_for_exist() -> None:
 def test_the_secrets_of_the_guide_are_those_that_the_template_reads() -> None:
     for name in ("OpenAiKeyName", "PineconeKeyName"):
         assert f"--name {Template().parameters[name]['Default']} " in PAGE
+
+
+def test_the_region_that_the_guide_asks_for_is_the_one_that_sam_uses() -> None:
+    """`sam` reads AWS_DEFAULT_REGION, the AWS command line prefers AWS_REGION."""
+    assert "`AWS_REGION` is set" in PAGE
+    said = subprocess.run(
+        ["make", "-s", "--eval=region: ; @echo $$AWS_DEFAULT_REGION", "region"],
+        env={"PATH": os.environ["PATH"], "AWS_REGION": "ap-northeast-2"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "ap-northeast-2"

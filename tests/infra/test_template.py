@@ -118,6 +118,30 @@ def test_a_function_may_read_exactly_the_keys_that_its_settings_name(
         assert keys["Resource"] == [arn, arn.replace("openai", "pinecone")]
 
 
+def test_a_function_may_decrypt_with_the_deployers_own_key_when_one_is_named() -> None:
+    arn = "arn:aws:kms:eu-west-1:123456789012:key/0d990263-018e-4e65-a703-eff731de951e"
+    for given, expected in (("", []), (arn, [arn])):
+        for name, role in template(KmsKeyArn=given).of_type("AWS::IAM::Role"):
+            found = [s["Resource"] for s in statements(role) if s["Action"] == "kms:Decrypt"]
+            assert found == expected, name
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        ("OpenAiBaseUrl", ["", "https://proxy.example.com/v1"], ["proxy.example.com", "https://"]),
+        ("PineconeControllerHost", ["", "http://127.0.0.1:9"], ["api.pinecone.io", "https:// x"]),
+        ("KmsKeyArn", [""], ["alias/mine", "arn:aws:kms:eu-west-1:123456789012:alias/mine"]),
+    ],
+)
+def test_a_bad_address_stops_the_deployment_and_not_the_function(
+    parameter: str, good: list[str], bad: list[str]
+) -> None:
+    pattern = template().parameters[parameter]["AllowedPattern"]
+    assert all(re.fullmatch(pattern, value) for value in good)
+    assert not any(re.fullmatch(pattern, value) for value in bad)
+
+
 def environment(function: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in function["Environment"]["Variables"].items()}
 

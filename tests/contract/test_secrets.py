@@ -10,33 +10,7 @@ import pytest
 from steadyrag.adapters import secrets
 from steadyrag.adapters.secrets import MAX_AGE_S, RETRY_S, StoredKey
 from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
-from vendors import Fault, serving
-from vendors.server import Request, Response, Vendor
-
-
-class KeyStore(Vendor):
-    """Both services of AWS that keep keys, as far as reading one goes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.values = {"rag/openai": "sk-first", "/rag/pinecone": "pc-first"}
-
-    def operation_of(self, request: Request) -> str:
-        return request.headers["x-amz-target"].partition(".")[2]
-
-    def answer(self, request: Request, fault: Fault | None) -> Response:
-        asked = request.json
-        if request.operation == "GetSecretValue":
-            name = asked["SecretId"]
-            answer = {"Name": name, "SecretString": self.values[name]}
-        else:
-            assert asked["WithDecryption"] is True
-            name = asked["Name"]
-            answer = {"Parameter": {"Name": name, "Value": self.values[name]}}
-        return Response(200, answer, {"content-type": "application/x-amz-json-1.1"})
-
-    def error(self, fault: Fault) -> Response:
-        return Response(fault.status, {"__type": fault.code or "InternalServiceError"})
+from vendors import Fault, KeyStore, serving
 
 
 @pytest.fixture
@@ -95,6 +69,45 @@ async def test_many_askers_read_once(store: KeyStore) -> None:
     key = StoredKey("secretsmanager:rag/openai")
     assert set(await asyncio.gather(*(key() for _ in range(8)))) == {"sk-first"}
     assert len(store.requests) == 1
+
+
+async def test_many_askers_leave_the_threads_to_others(store: KeyStore) -> None:
+    secrets.prepare("secretsmanager")
+    store.faults.latency_ms["GetSecretValue"] = 500
+    key = StoredKey("secretsmanager:rag/openai")
+    askers = [asyncio.create_task(key()) for _ in range(100)]
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(0.3):
+        await asyncio.to_thread(lambda: None)
+    await asyncio.gather(*askers)
+
+
+async def test_an_asker_that_gives_up_leaves_the_others_alone(store: KeyStore) -> None:
+    secrets.prepare("secretsmanager")
+    store.faults.latency_ms["GetSecretValue"] = 100
+    key = StoredKey("secretsmanager:rag/openai")
+    first, second = asyncio.create_task(key()), asyncio.create_task(key())
+    await asyncio.sleep(0.01)
+    first.cancel()
+    assert await second == "sk-first"
+    assert len(store.requests) == 1
+
+
+def test_a_key_serves_one_loop_after_another(store: KeyStore) -> None:
+    clock = Clock()
+    key = StoredKey("secretsmanager:rag/openai", now=clock)
+    for _ in range(2):
+        assert asyncio.run(key()) == "sk-first"
+        clock.time_s += MAX_AGE_S + 1
+
+
+async def test_a_clock_set_back_does_not_keep_a_key_for_ever(store: KeyStore) -> None:
+    clock = Clock()
+    key = StoredKey("secretsmanager:rag/openai", now=clock)
+    await key()
+    store.values["rag/openai"] = "sk-second"
+    clock.time_s -= 86_400
+    assert await key() == "sk-second"
 
 
 async def test_a_rotated_key_is_picked_up_once_the_old_one_is_old(store: KeyStore) -> None:

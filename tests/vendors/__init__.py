@@ -1,4 +1,4 @@
-"""Local servers that speak OpenAI's and Pinecone's wire formats, for tests.
+"""Local servers that speak the wire formats of OpenAI, Pinecone and AWS's key stores, for tests.
 
 They behave as the vendors do, refuse what the vendors refuse, keep a record of what they
 were asked, and misbehave on demand:
@@ -15,8 +15,9 @@ when they stop.
 """
 
 from vendors.faults import Fault, Faults
+from vendors.keys import KeyStore
 from vendors.openai import OpenAIVendor
 from vendors.pinecone import PineconeVendor
 from vendors.server import serving
 
-__all__ = ["Fault", "Faults", "OpenAIVendor", "PineconeVendor", "serving"]
+__all__ = ["Fault", "Faults", "KeyStore", "OpenAIVendor", "PineconeVendor", "serving"]

@@ -14,6 +14,7 @@ from steadyrag.adapters.vendor_http import (
     PerLoop,
     client_class,
     current,
+    replaced,
     retry_after_s,
     shared_ssl_context,
 )
@@ -89,18 +90,25 @@ class OpenAIClient:
     async def call[T](
         self, ask: Callable[[AsyncOpenAI], Awaitable[T]], *, timeout_s: float | None = None
     ) -> T:
-        """`ask(client)` within the timeout; raises `DependencyError` for whatever the SDK
-        raises, and for an answer that `ask` cannot read."""
+        """`ask(client)` within the timeout, and again when the key turns out to have been
+        replaced; raises `DependencyError` for whatever the SDK raises, and for an answer that
+        `ask` cannot read."""
         import openai
 
         limit_s = timeout_s or self._timeout_s
-        if not await current(self._api_key):
+        key = await current(self._api_key)
+        if not key:
             raise Refused(self._dependency, "has no API key")
         try:
             client = await self._clients.get()
             self._touch(client)
             async with asyncio.timeout(limit_s):
-                return await ask(client)
+                try:
+                    return await ask(client)
+                except openai.AuthenticationError:
+                    if not await replaced(self._api_key, key):
+                        raise
+                    return await ask(client)
         except DependencyError:
             raise
         except (TimeoutError, openai.APITimeoutError) as error:

@@ -12,6 +12,7 @@ from steadyrag.adapters.vendor_http import (
     PerLoop,
     client_class,
     current,
+    replaced,
     retry_after_s,
     shared_ssl_context,
 )
@@ -49,18 +50,25 @@ class PineconeClient[H: _Handle]:
     async def call[T](
         self, ask: Callable[[H], Awaitable[T]], *, timeout_s: float | None = None
     ) -> T:
-        """`ask(handle)` within the timeout; raises `DependencyError` for whatever the SDK
-        raises, and for an answer that `ask` cannot read."""
+        """`ask(handle)` within the timeout, and again when the key turns out to have been
+        replaced; raises `DependencyError` for whatever the SDK raises, and for an answer that
+        `ask` cannot read."""
         import httpx
         from pinecone import errors
 
         limit_s = timeout_s or self._timeout_s
-        if not await current(self._api_key):
+        key = await current(self._api_key)
+        if not key:
             raise Refused(self._dependency, "has no API key")
         try:
             handle = await self._handles.get()
             async with asyncio.timeout(limit_s):
-                return await ask(handle)
+                try:
+                    return await ask(handle)
+                except errors.UnauthorizedError:
+                    if not await replaced(self._api_key, key):
+                        raise
+                    return await ask(handle)
         except DependencyError:
             raise
         except TimeoutError as error:  # the SDK's own is one, too

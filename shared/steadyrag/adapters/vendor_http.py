@@ -7,9 +7,19 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-type ApiKey = str | Callable[[], Awaitable[str]]
+
+@runtime_checkable
+class ExpiringKey(Protocol):
+    """A key that is kept somewhere else, and read again once it is declared wrong."""
+
+    async def __call__(self) -> str: ...
+
+    def expire(self, refused: str | None = None) -> None: ...
+
+
+type ApiKey = str | Callable[[], Awaitable[str]] | ExpiringKey
 """A key, or what returns the current one: it is asked before every request."""
 
 KEEPALIVE_S = 300.0
@@ -21,6 +31,14 @@ CONNECT_TIMEOUT_S = 3.0
 
 async def current(key: ApiKey) -> str:
     return key if isinstance(key, str) else await key()
+
+
+async def replaced(key: ApiKey, refused: str) -> bool:
+    """Whether there is another key than the one that a vendor has just `refused`; looks for
+    it where it is kept."""
+    if isinstance(key, ExpiringKey):
+        key.expire(refused)
+    return await current(key) != refused
 
 
 @functools.cache

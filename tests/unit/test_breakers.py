@@ -346,11 +346,14 @@ async def test_a_store_lost_while_open_leaves_one_probe_a_minute_to_each_process
     assert dead.calls == 5 + 4
 
 
-async def test_a_slow_store_delays_a_failure_by_a_tenth_of_a_second_at_most(store, clock):
+async def test_a_map_from_another_store_is_not_the_fleets(store, clock):
     environment = Environment(store, clock)
-    environment.store.slow(5, on="update")
-    async with asyncio.timeout(1):
-        assert await environment.request(Dependency(DOWN)) is DOWN
+    await broken([environment])
+    clock.now += 3
+    environment.breakers.absorb({}, held_in="dynamodb")
+    assert environment.breakers.state("embedding") == "open"
+    environment.breakers.absorb({}, held_in="memory")
+    assert environment.breakers.state("embedding") == "closed"
 
 
 async def test_a_map_that_expired_is_learnt_anew(store, clock):

@@ -3,7 +3,8 @@
 What every environment knows is one map in the shared store. It arrives with the batch that a
 request reads anyway (`absorb`), so a healthy call costs no round trip of its own. A failure
 is one write; so is the first success after failures that are known of. While the store does
-not answer, each process counts for itself.
+not answer (it has its own time limit and breaker, see `GuardedStore`), each process counts
+for itself.
 """
 
 import asyncio
@@ -69,7 +70,6 @@ class Breakers:
         open_s: float = 60.0,
         probe_s: float = 10.0,
         stale_s: float = 600.0,
-        store_timeout_s: float = 0.1,
         on_transition: OnTransition = ignore_transition,
         on_refused: Callable[[str], None] = ignore_refusal,
     ) -> None:
@@ -79,7 +79,6 @@ class Breakers:
         self._open_s = open_s
         self._probe_s = probe_s
         self._stale_s = stale_s
-        self._store_timeout_s = store_timeout_s
         self._on_transition = on_transition
         self._on_refused = on_refused
         self._fields: Fields = {}
@@ -87,8 +86,14 @@ class Breakers:
         self._local: dict[str, LocalBreaker] = {}
         self._no_probe_until: dict[str, float] = {}
 
-    def absorb(self, fields: Fields) -> None:
-        """Takes in the shared map as a batch brought it, unless we know of a later one."""
+    def absorb(self, fields: Fields, *, held_in: str | None = None) -> None:
+        """Takes in the shared map as a batch brought it, unless we know of a later one.
+
+        `held_in` is the store the batch came from: a map in another than ours, which a
+        request falls back on, is not the one the fleet writes.
+        """
+        if held_in is not None and (self._store is None or held_in != self._store.name):
+            return
         behind = circuit_fields.version(fields) < circuit_fields.version(self._fields)
         if behind and abs(self._clock() - self._learnt_at) < IN_DOUBT_S:
             return
@@ -255,14 +260,13 @@ class Breakers:
         return True
 
     async def _ask[T](self, ask: Callable[[SharedStore], Awaitable[T]]) -> T | None:
-        """What the store says; None when it says nothing in time."""
+        """What the store says; None when it says nothing."""
         if self._store is None:
             return None
         try:
-            async with asyncio.timeout(self._store_timeout_s):
-                return await ask(self._store)
-        except (DependencyError, TimeoutError) as error:
-            log.debug("breakers go on alone", extra={"reason": type(error).__name__})
+            return await ask(self._store)
+        except DependencyError as error:
+            log.debug("breakers go on alone", extra={"reason": error.problem})
             return None
 
     def _learn(self, fields: Fields) -> None:

@@ -1,0 +1,146 @@
+"""Rate limits at the door: who is asking, 429, and the headers that say where one stands.
+
+Headers follow draft-ietf-httpapi-ratelimit-headers-10 (and -11):
+
+    RateLimit-Policy: "user";q=10;w=60, "key";q=600;w=60
+    RateLimit: "user";r=7;t=60
+
+`RateLimit` is about the tighter of the two. `t` is when one more is allowed if none is left;
+otherwise it is the window: who spreads `r` over `t` is not refused.
+"""
+
+import ipaddress
+from collections.abc import Collection
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from steadyrag.domain.errors import CallerError
+from steadyrag.resilience.limiter import Caller, Decision, RateLimiter
+
+EVERY_KEY = "*"
+
+
+class RateLimited(CallerError):
+    """Too many requests for now; the headers say until when."""
+
+    status = 429
+
+
+class RateLimit:
+    """What a route asks before it does anything costly.
+
+    `trusted_keys` are the ids of the API keys whose `user` field is believed (`*`: all of
+    them). A `limiter` of None limits nothing.
+    """
+
+    def __init__(self, limiter: RateLimiter | None, *, trusted_keys: Collection[str] = ()) -> None:
+        self._limiter = limiter
+        self._trusted_keys = trusted_keys
+
+    async def enforce(self, request: Request, *, user: str | None = None) -> None:
+        """Counts the request; raises `RateLimited` when it is one too many. `user` is the
+        field of the body. `RateLimitHeaders` shows the outcome on whatever is answered."""
+        if self._limiter is None:
+            return
+        caller = identify(request.scope, user=user, trusted_keys=self._trusted_keys)
+        decision = await self._limiter.check(caller, route=_route(request.scope))
+        request.scope.setdefault("state", {})["rate_limit"] = decision
+        if not decision.allowed and (worst := decision.tightest):
+            limit = worst.rule.limit
+            raise RateLimited(
+                f"more than {limit.count} requests in {limit.window_s} s; "
+                f"try again in {worst.retry_after_s} s"
+            )
+
+
+class RateLimitHeaders:
+    """Middleware that tells callers their limits, on refusals and answers alike."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(event: Message) -> None:
+            if event["type"] == "http.response.start":
+                decision = scope.get("state", {}).get("rate_limit")
+                if decision is not None:
+                    MutableHeaders(scope=event).update(headers(decision))
+            await send(event)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def headers(decision: Decision) -> dict[str, str]:
+    """Nothing where no limit applies; `Retry-After` only with a refusal."""
+    tightest = decision.tightest
+    if tightest is None:
+        return {}
+    allowance, limit = tightest.allowance, tightest.rule.limit
+    seconds = limit.window_s if allowance.remaining else tightest.retry_after_s
+    shown = {
+        "RateLimit-Policy": ", ".join(
+            f'"{rule.name}";q={rule.limit.count};w={rule.limit.window_s}' for rule in decision.rules
+        ),
+        "RateLimit": f'"{tightest.rule.name}";r={allowance.remaining};t={seconds}',
+    }
+    if not decision.allowed:
+        shown["Retry-After"] = str(tightest.retry_after_s)
+    return shown
+
+
+def identify(scope: Scope, *, user: str | None, trusted_keys: Collection[str]) -> Caller:
+    """Who is asking, from what API Gateway vouches for and never from a header.
+
+    The end user is the authorizer's subject, or the `user` that a trusted key names. Where
+    there is neither, the API key alone is the caller, and without a key the source address.
+    """
+    context: dict[str, Any] = (scope.get("aws.event") or {}).get("requestContext") or {}
+    gateway_identity = context.get("identity") or {}
+    key_id = _text(gateway_identity.get("apiKeyId"))
+    subject = _subject(context.get("authorizer"))
+    if subject is None and user and key_id and _trusted(key_id, trusted_keys):
+        # Ids of one key's users mean nothing to another key.
+        subject = f"user:{key_id}:{user}"
+    if subject is None and key_id is None:
+        peer = scope.get("client")
+        address = _text(gateway_identity.get("sourceIp")) or (peer[0] if peer else "unknown")
+        subject = f"ip:{_network(address)}"
+    return Caller(user=subject, key_id=key_id)
+
+
+def _trusted(key_id: str, trusted_keys: Collection[str]) -> bool:
+    return EVERY_KEY in trusted_keys or key_id in trusted_keys
+
+
+def _subject(authorizer: Any) -> str | None:
+    """`claims.sub` of a Cognito authorizer, `principalId` of a Lambda authorizer."""
+    if not isinstance(authorizer, dict):
+        return None
+    claims = authorizer.get("claims")
+    subject = claims.get("sub") if isinstance(claims, dict) else None
+    found = _text(subject) or _text(authorizer.get("principalId"))
+    return None if found is None else f"sub:{found}"
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _network(address: str) -> str:
+    """An IPv4 address, or the /64 that one subscriber has to himself in IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped or ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def _route(scope: Scope) -> str:
+    """The route's template (`/documents/{id}`), so that ids share a limit."""
+    return str(getattr(scope.get("route"), "path", None) or scope.get("path", "/"))

@@ -12,12 +12,15 @@ about the dependency.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Literal
 
 from steadyrag.domain.errors import Refused, Rejected, Throttled, Unavailable
+
+log = logging.getLogger(__name__)
 
 type Clock = Callable[[], float]
 type State = Literal["closed", "open", "half_open"]
@@ -116,6 +119,7 @@ class LocalBreaker:
         was_open = self._opened_at is not None
         self._failures, self._opened_at, self._probing_until = 0, None, None
         if was_open:
+            log.info("circuit closed", extra={"dependency": self.name, "shared": False})
             self._on_transition(self.name, "closed")
 
     def failure(self) -> None:
@@ -127,6 +131,7 @@ class LocalBreaker:
         self._last_failure_at = now
         if state == "half_open" or self._failures >= self._limit:
             self._opened_at, self._probing_until = now, None
+            log.warning("circuit opened", extra={"dependency": self.name, "shared": False})
             self._on_transition(self.name, "open")
 
     def abandon(self) -> None:

@@ -200,6 +200,7 @@ class Breakers:
             case Verdict.WELL | Verdict.REFUSED:
                 await self._reset(dependency)
                 self._no_probe_until.pop(dependency, None)
+                log.info("circuit closed", extra={"dependency": dependency, "shared": True})
                 self._on_transition(dependency, "closed")
             case Verdict.FAILED:
                 if not await self._open(dependency):

@@ -7,6 +7,7 @@ default and a laptop never loads a vendor's SDK.
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,14 @@ from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Rera
 from steadyrag.search import Caps, Options, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pydantic import SecretStr
 
     from steadyrag.adapters.pinecone_schema import IndexReady
     from steadyrag.adapters.vendor_http import ApiKey
     from steadyrag.domain.documents import Corpus
-    from steadyrag.domain.ports import CountTokens
+    from steadyrag.domain.ports import CountTokens, SharedStore
     from steadyrag.health import Probe, Probes
     from steadyrag.ingest import IngestParts
     from steadyrag.settings import Settings
@@ -141,20 +142,39 @@ def files(paths: Sequence[Path], base_url: str | None) -> Corpus:
     return FileCorpus(paths, Parsers(), base_url=base_url)
 
 
-def probes(service: Service) -> Probes:
-    """What readiness asks each dependency: the smallest call that shows it works."""
+def build_probes(settings: Settings) -> Probes:
+    """`probes` of parts made for nothing else: without what a search puts between itself and
+    them, such as caches and breakers, and without importing it."""
+    embedder = _embedder(settings)
+    index = _index(settings, embedder)
+    generator = _generator(settings)
+    return _probes(embedder, index, _reranker(settings, index), generator)
 
+
+def probes(service: Service, stores: Iterable[SharedStore] = ()) -> Probes:
+    """What readiness asks each dependency: the smallest call that shows it works."""
+    return _probes(service.embedder, service.index, service.reranker, service.generator, stores)
+
+
+def _probes(
+    embedder: Embedder,
+    keeper: Index,
+    reranker: Reranker | None,
+    generator: Generator | None,
+    stores: Iterable[SharedStore] = (),
+) -> Probes:
     async def embedding() -> None:
-        await service.embedder.embed_query("ok")
+        await embedder.embed_query("ok")
 
     async def index() -> IndexStatus:
-        return await service.index.status()
+        return await keeper.status()
 
-    async def llm() -> None:
-        await service.generator.ping()
-
-    asked: dict[str, Probe] = {"embedding": embedding, "index": index, "llm": llm}
-    if reranker := service.reranker:
+    asked: dict[str, Probe] = {"embedding": embedding, "index": index}
+    if generator:
+        asked["llm"] = generator.ping
+    for store in stores:
+        asked[store.name] = partial(_reads, store)
+    if reranker:
         passage = Hit(Chunk("ok", "ok", "", "", "ok", 1), 1.0)
 
         async def reranking() -> None:
@@ -162,6 +182,10 @@ def probes(service: Service) -> Probes:
 
         asked["reranker"] = reranking
     return asked
+
+
+async def _reads(store: SharedStore) -> None:
+    await store.read(["sr:health"])
 
 
 def _options(settings: Settings) -> Options:

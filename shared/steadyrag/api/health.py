@@ -1,23 +1,37 @@
 """GET /health/live and GET /health."""
 
 import json
+from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from steadyrag import __version__
 from steadyrag.api.schemas import HealthResponse
-from steadyrag.health import Probes, check
+from steadyrag.health import BreakerStates, Probes, Readiness
 
 
-def health_router(probes: Probes) -> APIRouter:
+def build_version(entry_point: str) -> str:
+    """The package's version and, where the build left one beside the entry point, the
+    release's fingerprint: `0.1.0+4f2a91c07be5d318`."""
+    try:
+        release = Path(entry_point).with_name("RELEASE").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return __version__
+    return f"{__version__}+{release}"
+
+
+def health_router(
+    probes: Probes, *, breakers: BreakerStates = dict, version: str = __version__
+) -> APIRouter:
     """Liveness without I/O, and readiness that asks every dependency."""
     router = APIRouter()
+    readiness = Readiness(probes, breakers=breakers)
 
     @router.get("/health/live", summary="Is the process up?", response_model=HealthResponse)
     async def live() -> Response:
         """Answers without touching anything."""
-        return _json(200, {"status": "ok", "version": __version__, "checks": {}})
+        return _json(200, {"status": "ok", "version": version, "checks": {}, "breakers": {}})
 
     @router.get(
         "/health",
@@ -26,11 +40,12 @@ def health_router(probes: Probes) -> APIRouter:
         responses={503: {"model": HealthResponse, "description": "The index can't be reached"}},
     )
     async def ready() -> Response:
-        """Probes every dependency in parallel, each under its own timeout."""
-        health = await check(probes)
+        """Probes every dependency in parallel, each under its own timeout. A result is kept
+        for 5 seconds."""
+        health = await readiness.check()
         body = {
             "status": health.status,
-            "version": __version__,
+            "version": version,
             "checks": {
                 name: {
                     "status": result.status,
@@ -39,6 +54,7 @@ def health_router(probes: Probes) -> APIRouter:
                 }
                 for name, result in health.checks.items()
             },
+            "breakers": dict(health.breakers),
         }
         return _json(503 if health.status == "failed" else 200, body)
 

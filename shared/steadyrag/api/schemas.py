@@ -138,6 +138,9 @@ class HealthResponse(BaseModel):
     status: Literal["ok", "degraded", "failed"]
     version: str
     checks: dict[str, CheckOut] = {}
+    breakers: dict[str, Literal["closed", "open", "half_open"]] = Field(
+        {}, description="Circuit breakers of dependencies that failed lately."
+    )
 
 
 def search_body(answer: Answer) -> dict[str, Any]:

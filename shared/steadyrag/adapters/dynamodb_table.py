@@ -1,0 +1,43 @@
+"""The table of the shared store, for the local service and for tests; `template.yaml` makes
+the same one in AWS."""
+
+import time
+
+from steadyrag.domain.errors import ConfigError
+
+CREATED_WITHIN_S = 10.0
+
+
+def create_table(*, table: str, endpoint_url: str | None = None, region: str | None = None) -> None:
+    """Makes the table unless it is there, and returns when it can be used. Blocks. Raises
+    `ConfigError` when AWS refuses or can't be reached."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client = boto3.session.Session().client(
+            "dynamodb",
+            endpoint_url=endpoint_url,
+            region_name=region,
+            config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),
+        )
+        try:
+            client.create_table(
+                TableName=table,
+                AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        except client.exceptions.ResourceInUseException:
+            return
+        before = time.monotonic() + CREATED_WITHIN_S
+        while client.describe_table(TableName=table)["Table"]["TableStatus"] != "ACTIVE":
+            if time.monotonic() > before:
+                raise ConfigError(f"table {table} is not ready after {CREATED_WITHIN_S:g} s")
+            time.sleep(0.1)
+        client.update_time_to_live(
+            TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "e"}
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise ConfigError(f"can't create table {table}: {error}") from error

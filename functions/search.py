@@ -3,11 +3,14 @@
 from steadyrag.api import create_app
 from steadyrag.api.lambda_handler import lambda_handler
 from steadyrag.api.search import search_router
+from steadyrag.api.snapshot import on_restore
 from steadyrag.settings import load
 from steadyrag.telemetry.log import configure
-from steadyrag.wiring import build
+from steadyrag.wiring import build, thaw
 
 settings = load()
 configure(settings.log_level)
-app = create_app([search_router(build(settings))], cors_origin=settings.cors_origin)
+service = build(settings)
+app = create_app([search_router(service)], cors_origin=settings.cors_origin)
 handler = lambda_handler(app)
+on_restore(lambda: thaw(service))

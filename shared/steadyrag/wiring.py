@@ -57,6 +57,15 @@ def build(settings: Settings, **overrides: Any) -> Service:
     return Service(**parts)
 
 
+async def thaw(service: Service) -> None:
+    """Drops what must not be carried over from a snapshot: connections, which are dead, and
+    keys, which may have been replaced. The next call opens and reads them anew."""
+    from steadyrag.adapters.secrets import expire_all
+
+    expire_all()
+    await service.aclose()
+
+
 def preload(settings: Settings) -> None:
     """Imports the SDKs that these settings need, which otherwise the first call does, and
     makes the client that reads their keys.

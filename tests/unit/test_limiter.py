@@ -130,6 +130,13 @@ async def test_a_dead_store_leaves_the_same_limit_to_each_process(store, clock, 
     assert len(lost) == 22
 
 
+async def test_losing_the_store_does_not_start_the_count_anew(store, clock):
+    asked = limiter(store, clock)
+    assert await passed(asked, ANN, 8) == 8
+    store.fail(DOWN)
+    assert await passed(asked, ANN, 8) == 2
+
+
 async def test_no_store_is_a_limit_for_each_process_without_a_word(clock, caplog):
     assert await passed(limiter(None, clock), ANN, 20) == 10
     assert caplog.records == []

@@ -28,6 +28,7 @@ from steadyrag.resilience.breaker import (
     verdict,
 )
 from steadyrag.resilience.circuit_fields import CLOSED, Circuit, Fields
+from steadyrag.resilience.keys import lease_key
 
 log = logging.getLogger(__name__)
 
@@ -305,4 +306,4 @@ class Breakers:
 
 
 def _lease(dependency: str) -> str:
-    return f"sr:lease:breaker:{dependency}"
+    return lease_key(f"breaker:{dependency}")

@@ -21,6 +21,7 @@ from steadyrag.domain.limits import Rule, Rules
 from steadyrag.domain.ports import Allowance, SharedStore
 from steadyrag.domain.sliding_window import Window
 from steadyrag.resilience.breaker import Clock
+from steadyrag.resilience.keys import rate_key
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,8 @@ class RateLimiter:
         allowance = await self._shared(key, rule)
         if allowance is None:
             allowance = self._alone(key, rule)
+        elif allowance.allowed:
+            self._alone(key, rule)  # so that losing the store does not start the count anew
         if not allowance.allowed:
             # No window looks back further; a store with a wrong clock might claim so.
             wait_s = min(allowance.reset_s, 2 * rule.limit.window_s)
@@ -186,4 +189,4 @@ class RateLimiter:
         """ASCII, and nobody's name can be read from it. The window's length is part of it,
         because windows of different lengths do not compare."""
         told = f"{rule.name}\0{rule.limit.window_s}\0{identity}".encode("utf-8", "surrogatepass")
-        return "sr:rate:" + hmac.new(self._hash_key, told, hashlib.sha256).hexdigest()[:40]
+        return rate_key(hmac.new(self._hash_key, told, hashlib.sha256).hexdigest()[:40])

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from dying_network import DyingNetwork, network_before
 from steadyrag.adapters.dynamodb import DynamoStore
 from steadyrag.adapters.dynamodb_table import create_table
 from steadyrag.adapters.local.services import start_local_aws, start_valkey
 from steadyrag.adapters.valkey import ValkeyStore
 from steadyrag.domain.ports import SharedStore
-from tcp_proxy import TcpProxy, proxied
 
 MINISTACK = Path(__file__).parents[2] / ".venv-cloud" / "bin" / "ministack"
 
-type Make = Callable[[TcpProxy, Callable[[], float]], SharedStore]
+type Make = Callable[[DyingNetwork, Callable[[], float]], SharedStore]
 
 
 class Frozen:
     """A store behind `network`, whose clock runs ahead by `frozen_s`."""
 
-    def __init__(self, network: TcpProxy, make: Make) -> None:
+    def __init__(self, network: DyingNetwork, make: Make) -> None:
         self.network = network
         self.frozen_s = 0.0
         self.store = make(network, lambda: time.time() + self.frozen_s)
@@ -70,14 +70,14 @@ def server(
 @pytest.fixture
 async def frozen(server: tuple[str, Make]) -> AsyncIterator[Frozen]:
     address, make = server
-    with proxied(address) as network:
+    with network_before(address) as network:
         world = Frozen(network, make)
         await world.store.write({"k": b"v"}, ttl_s=86_400)
         yield world
         await world.store.aclose()
 
 
-@pytest.mark.parametrize("end", [TcpProxy.cut, TcpProxy.strand, TcpProxy.lose])
+@pytest.mark.parametrize("end", [DyingNetwork.cut, DyingNetwork.strand, DyingNetwork.lose])
 async def test_ten_minutes_later_no_dead_connection_is_tried(frozen, end):
     end(frozen.network)
     frozen.frozen_s += 600
@@ -85,7 +85,7 @@ async def test_ten_minutes_later_no_dead_connection_is_tried(frozen, end):
     assert (frozen.network.met, frozen.network.opened) == (0, 2)
 
 
-@pytest.mark.parametrize("end", [TcpProxy.cut, TcpProxy.strand])
+@pytest.mark.parametrize("end", [DyingNetwork.cut, DyingNetwork.strand])
 async def test_a_connection_that_died_within_a_minute_costs_one_attempt(frozen, end):
     end(frozen.network)
     frozen.frozen_s += 60

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from dying_network import DyingNetwork, network_before
 from integration.test_lambda import CONTEXT, event, load_function
 from integration.vendored import OPENAI_KEY, Vendors
 from steadyrag.adapters import secrets
-from tcp_proxy import TcpProxy, proxied
 from vendors import KeyStore, serving
 
 ONE_OF_EACH = {"embeddings": 1, "vector_search": 1, "keyword_search": 1, "rerank": 1, "chat": 1}
@@ -28,14 +28,14 @@ class Frozen:
     """A search function behind networks that we hold in our hands."""
 
     vendors: Vendors
-    openai: TcpProxy
-    pinecone: TcpProxy
+    openai: DyingNetwork
+    pinecone: DyingNetwork
     freeze: Callable[[float], None]
     handler: Callable[[Any, Any], Any]
     question: int = 0
 
     @property
-    def networks(self) -> tuple[TcpProxy, TcpProxy]:
+    def networks(self) -> tuple[DyingNetwork, DyingNetwork]:
         return self.openai, self.pinecone
 
     def ask(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Frozen:
         return Counter(seen)
 
 
-def _through(proxy: TcpProxy, url: str) -> str:
+def _through(proxy: DyingNetwork, url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{proxy.address}/{rest.partition('/')[2]}"
 
@@ -84,8 +84,8 @@ def frozen(
         monkeypatch.setattr(time, "time", lambda: now() + seconds)
 
     with (
-        proxied(_address(local.openai.url)) as openai,
-        proxied(_address(local.pinecone.url)) as pinecone,
+        network_before(_address(local.openai.url)) as openai,
+        network_before(_address(local.pinecone.url)) as pinecone,
     ):
         paths = {
             "OPENAI_BASE_URL": openai,
@@ -107,7 +107,7 @@ def frozen(
             hook()
 
 
-@pytest.mark.parametrize("end", [TcpProxy.cut, TcpProxy.strand, TcpProxy.lose])
+@pytest.mark.parametrize("end", [DyingNetwork.cut, DyingNetwork.strand, DyingNetwork.lose])
 def test_ten_minutes_later_every_socket_is_dead_and_nobody_notices(frozen, end):
     for network in frozen.networks:
         end(network)
@@ -120,7 +120,7 @@ def test_ten_minutes_later_every_socket_is_dead_and_nobody_notices(frozen, end):
     assert [network.met for network in frozen.networks] == [0, 0]
 
 
-@pytest.mark.parametrize("end", [TcpProxy.cut, TcpProxy.strand])
+@pytest.mark.parametrize("end", [DyingNetwork.cut, DyingNetwork.strand])
 def test_sockets_that_die_within_a_minute_cost_one_attempt_each(frozen, end):
     for network in frozen.networks:
         end(network)
@@ -140,7 +140,7 @@ def test_a_short_freeze_keeps_the_connections(frozen):
 
 
 def test_frozen_again_and_again_it_answers_every_time(frozen):
-    for end in [TcpProxy.cut, TcpProxy.strand, TcpProxy.lose] * 3:
+    for end in [DyingNetwork.cut, DyingNetwork.strand, DyingNetwork.lose] * 3:
         for network in frozen.networks:
             end(network)
         frozen.freeze(600)

@@ -10,6 +10,7 @@ from fakes import InMemoryStore
 from steadyrag.domain.errors import InvalidInput, Refused, Rejected, Unavailable
 from steadyrag.resilience.breaker import CircuitOpen
 from steadyrag.resilience.breakers import BREAKERS_KEY, Breakers
+from steadyrag.resilience.guarded_store import GuardedStore
 
 DOWN = Unavailable("embedding", "refused the connection")
 STORE_DOWN = Unavailable("memory", "refused the connection")
@@ -344,6 +345,17 @@ async def test_a_store_lost_while_open_leaves_one_probe_a_minute_to_each_process
     clock.now += 60
     await in_turn(environments * 10, dead)
     assert dead.calls == 5 + 4
+
+
+async def test_a_slow_store_is_waited_for_a_moment_and_failures_count_here(store, clock):
+    store.slow(5)
+    breakers = Breakers(GuardedStore(store, timeout_s=0.01, connect_s=0.01, clock=clock))
+    dead = Dependency(DOWN)
+    async with asyncio.timeout(1):
+        for _ in range(10):
+            with pytest.raises(Unavailable):
+                await breakers.guard("embedding", dead)
+    assert dead.calls == 5
 
 
 async def test_a_map_from_another_store_is_not_the_fleets(store, clock):

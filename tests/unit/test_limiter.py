@@ -8,6 +8,7 @@ import pytest
 from fakes import InMemoryStore
 from steadyrag.domain.errors import Unavailable
 from steadyrag.domain.limits import Limit, Rules, parse_overrides
+from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.resilience.limiter import Caller, RateLimiter
 
 DOWN = Unavailable("memory", "refused the connection")
@@ -135,6 +136,16 @@ async def test_losing_the_store_does_not_start_the_count_anew(store, clock):
     assert await passed(asked, ANN, 8) == 8
     store.fail(DOWN)
     assert await passed(asked, ANN, 8) == 2
+
+
+async def test_a_slow_store_is_waited_for_a_moment_and_then_not_asked(store, clock):
+    lost: list[str] = []
+    store.slow(5)
+    guarded = GuardedStore(store, timeout_s=0.01, connect_s=0.01, clock=clock)
+    asked = limiter(guarded, clock, on_fallback=lost.append)
+    async with asyncio.timeout(1):
+        assert await passed(asked, ANN, 10) == 10
+    assert (store.calls["take"], len(lost)) == (5, 10)
 
 
 async def test_no_store_is_a_limit_for_each_process_without_a_word(clock, caplog):

@@ -31,8 +31,10 @@ from steadyrag.domain.documents import (
 from steadyrag.domain.errors import DependencyError, Refused
 from steadyrag.domain.models import Chunk, EmbeddedChunk
 from steadyrag.domain.ports import Catalogue, CountTokens, DocumentRecord, Embedder, Index
+from steadyrag.forget import remove_documents
 from steadyrag.ingest_batches import EmbeddingBatches, Retry
-from steadyrag.ingest_ledger import Job, Recipe, doomed, job_for
+from steadyrag.ingest_ledger import Job, Recipe, job_for
+from steadyrag.resilience.corpus_changes import Changes, Untold
 
 HOPELESS_AFTER = 3
 """Steps in a row that failed after all retries, and end the run."""
@@ -44,6 +46,7 @@ class IngestParts:
 
     files: makes a corpus of paths, with the URL under which they are published, if any.
     lock: held on the namespace while it changes; raises `ConfigError` when it is taken.
+    changes: told before and after the index changes, so that caches know.
     """
 
     embedder: Embedder
@@ -52,6 +55,7 @@ class IngestParts:
     count_tokens: CountTokens
     files: Callable[[Sequence[Path], str | None], Corpus]
     lock: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+    changes: Changes = field(default_factory=Untold)
     max_tokens: int = MAX_TOKENS
     parallel_calls: int = 1
     retry: Retry = field(default_factory=Retry)
@@ -116,6 +120,7 @@ async def ingest(
             await run.remove_vanished(corpus)
         except _Hopeless as end:
             run.give_up(str(end))
+        await run.tell_that_it_is_over()
     run.summary.seconds = clock() - started
     return run.summary
 
@@ -144,6 +149,7 @@ class _Run:
         self._seen: set[str] = set()
         self._open: dict[str, Job] = {}
         self._failures_in_a_row = 0
+        self._touched = False
 
     async def take(self, offer: FoundDocument | BrokenDocument, corpus: Corpus) -> None:
         self._progress(self.summary, offer.document_id)
@@ -234,6 +240,7 @@ class _Run:
     ) -> None:
         if not done:
             return
+        await self._changing(jobs)
         await _all(self._begin(job) for job in jobs.values())
         chunks = [chunk for _, chunk in done]
         await self._parts.retry(lambda: self._parts.index.upsert(self._namespace, chunks))
@@ -250,6 +257,7 @@ class _Run:
 
     async def _finish(self, job: Job) -> None:
         if job.stale:
+            await self._changing([job.document_id])
             await self._begin(job)
             await self._delete(job.stale)
         await self._put(job.finished())
@@ -274,15 +282,22 @@ class _Run:
             if record.document_id not in self._seen and corpus.covers(record.origin)
         ]
         for some in batched(vanished, 100, strict=False):
+            self._touched = True
             try:
-                await _all(self._put(doomed(record, self._recipe)) for record in some)
-                await self._delete([id_ for record in some for id_ in record.chunk_ids])
-                for record in some:
-                    await self._remove(record.document_id)
-                    self.summary.removed += 1
+                await remove_documents(some, self._namespace, self._parts)
+                self.summary.removed += len(some)
+                self.summary.chunks_deleted += sum(len(record.chunk_ids) for record in some)
             except DependencyError as error:
                 self.summary.failed.extend((r.document_id, f"not removed: {error}") for r in some)
                 self._went_wrong([error])
+
+    async def tell_that_it_is_over(self) -> None:
+        """Lets caches forget what was computed while the index changed."""
+        if self._touched:
+            try:
+                await self._parts.retry(lambda: self._parts.changes.changed(self._namespace))
+            except DependencyError as error:
+                self.give_up(f"not everybody was told of the changes, run it again: {error}")
 
     def give_up(self, reason: str) -> None:
         self.summary.stopped = reason
@@ -299,11 +314,13 @@ class _Run:
         if self._failures_in_a_row >= HOPELESS_AFTER or isinstance(worst, Refused):
             raise _Hopeless(str(worst))
 
+    async def _changing(self, document_ids: Iterable[str]) -> None:
+        ids = list(document_ids)
+        self._touched = True
+        await self._parts.retry(lambda: self._parts.changes.changing(self._namespace, added=ids))
+
     async def _put(self, record: DocumentRecord) -> None:
         await self._parts.retry(lambda: self._parts.catalogue.put(self._namespace, record))
-
-    async def _remove(self, document_id: str) -> None:
-        await self._parts.retry(lambda: self._parts.catalogue.remove(self._namespace, document_id))
 
     async def _delete(self, chunk_ids: Sequence[str]) -> None:
         await self._parts.retry(lambda: self._parts.index.delete(self._namespace, chunk_ids))

@@ -103,11 +103,6 @@ def job_for(
     )
 
 
-def doomed(record: DocumentRecord, recipe: Recipe) -> DocumentRecord:
-    """The record of a document whose chunks are about to be deleted."""
-    return _unfinished(record.document_id, record.origin, recipe.vectors, [], record.chunk_ids)
-
-
 def _unfinished(
     document_id: str, origin: str, vectors: str, held: Sequence[str], rest: Sequence[str]
 ) -> DocumentRecord:

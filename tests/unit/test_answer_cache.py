@@ -491,6 +491,18 @@ class TestLastGood:
             del store._shelves.maps[tombs_key("default")]
         assert await self.last_good(fleet) is None
 
+    async def test_not_when_a_store_that_lost_its_memory_has_new_tombstones_only(
+        self, fleet, pipeline
+    ):
+        await fleet.environment().answer(QUESTION, pipeline)
+        fleet.clock.passes(60)
+        await fleet.changes().changing("default", deleted=["seoul"])
+        forget(fleet.valkey)
+        fleet.clock.passes(60)
+        await fleet.environment().shared.open(QUESTION)
+        await fleet.changes().changing("default", deleted=["something else"])
+        assert await self.last_good(fleet) is None
+
     async def test_not_when_no_store_can_tell_what_was_deleted(self, fleet, pipeline):
         environment = fleet.environment()
         await environment.answer(QUESTION, pipeline)

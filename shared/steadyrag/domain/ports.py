@@ -42,6 +42,13 @@ class Erasable(Protocol):
         """Forgets everything, so that a store which no longer fits can be filled anew."""
 
 
+@runtime_checkable
+class Versioned(Protocol):
+    async def version(self) -> str:
+        """Stands for what can be found now: changes whenever that does, and never comes back.
+        ASCII without white space. Costs no round trip. Raises `DependencyError`."""
+
+
 class Embedder(Closeable, Protocol):
     """Texts to vectors of one fixed dimension."""
 

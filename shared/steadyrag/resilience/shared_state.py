@@ -25,6 +25,8 @@ from steadyrag.resilience.memory import Memory
 from steadyrag.resilience.request_state import RequestState, Tier
 from steadyrag.resilience.vectors import pack_vector, unpack_vector
 
+_INDEX_VERSION_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
@@ -245,8 +247,9 @@ class SharedState:
     async def _native(self, ask: Callable[[], Awaitable[str]]) -> str | None:
         """None when the index does not say."""
         try:
-            return await ask()
-        except DependencyError:
+            async with asyncio.timeout(_INDEX_VERSION_S):
+                return await ask()
+        except (DependencyError, TimeoutError):
             return None
 
     # --- holding

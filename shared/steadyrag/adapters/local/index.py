@@ -148,6 +148,14 @@ class LocalIndex:
         chunks = await self._ask(count)
         return IndexStatus(ready=True, chunks=chunks, detail="" if chunks else EMPTY)
 
+    async def version(self) -> str:
+        """Of the snapshot that a search beginning now would use, or an older one."""
+        try:
+            snapshot = await self._fresh()
+        except (OSError, sqlite3.Error, ConfigError) as error:
+            raise Unavailable("index", f"{self._database.path}: {error}") from error
+        return f"{snapshot.generation}.{snapshot.changes}"
+
     async def aclose(self) -> None:
         for executor in (self._searching, self._loading, self._writing):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)

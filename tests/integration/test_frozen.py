@@ -1,5 +1,6 @@
 """An environment that was frozen between two invocations, and one restored from a snapshot."""
 
+import asyncio
 import contextlib
 import json
 import random
@@ -95,6 +96,8 @@ def frozen(
         through = {name: _through(proxy, local.environment[name]) for name, proxy in paths.items()}
         for name, value in {**local.environment, **through}.items():
             monkeypatch.setenv(name, value)
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
         function = load_function("search")
         world = Frozen(local, openai, pinecone, freeze, function.handler)
         # Both searches always at once, so that there is a connection for each to lose.
@@ -105,6 +108,9 @@ def frozen(
         # Its connections go before what they lead to.
         for hook in hooks:
             hook()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        asyncio.set_event_loop(None)
 
 
 @pytest.mark.parametrize("end", [DyingNetwork.cut, DyingNetwork.strand, DyingNetwork.lose])

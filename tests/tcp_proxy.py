@@ -1,133 +1,134 @@
-"""A TCP proxy that does to connections what networks do while nobody looks."""
+"""A TCP proxy on loopback that breaks connections in the ways networks do."""
 
 import asyncio
 import contextlib
 import socket
-import struct
+import ssl
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
-
-type Fate = Literal["alive", "stranded", "lost"]
-
-
-@dataclass(eq=False, slots=True)
-class _Pair:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    upstream: asyncio.StreamWriter
-    fate: Fate = "alive"
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
 
 
 class TcpProxy:
-    """Passes bytes on to `target`, a `host:port`. `opened` counts connections, `met` those
-    that were dead when something was sent on them."""
+    """Passes bytes on to `target`, a loopback port, from a thread of its own.
 
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = host, int(port)
-        self._pairs: set[_Pair] = set()
+        with TcpProxy(server.port) as proxy:
+            proxy.reset()                  # kills every connection, takes new ones
+            proxy.silent = True            # connections stay, nothing comes through any more
+            proxy.answer = b"?"            # to whatever is sent
+            proxy.delay_s = 0.2            # before each answer
+            proxy.refuse(); proxy.accept()
+
+    `accepted` counts connections. With an `ssl_context` clients must speak TLS.
+    """
+
+    def __init__(self, target: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        self.target = target
+        self.silent = False
+        self.answer: bytes | None = None
+        self.delay_s = 0.0
+        self.accepted = 0
+        self._ssl_context = ssl_context
+        self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
-        self.address = ""
-        self.opened = 0
-        self.met = 0
+        self._server: asyncio.Server | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.accept()
 
-    def cut(self) -> None:
-        """Resets every connection, in full view of the client's kernel."""
-        self._do(lambda pair: _reset(pair.writer))
+    def accept(self) -> None:
+        """Listens (again)."""
+        self._do(self._accept())
 
-    def strand(self) -> None:
-        """Forgets every connection, as a NAT gateway does with idle ones: nobody is told, and
-        what is sent on one is answered with a reset."""
-        self._condemn("stranded")
+    def refuse(self) -> None:
+        """Refuses new connections, and resets those there are."""
+        self._do(self._refuse())
 
-    def lose(self) -> None:
-        """As `strand`, but what is sent vanishes without an answer."""
-        self._condemn("lost")
+    def reset(self) -> None:
+        """Resets every connection; new ones are welcome."""
+        self._do(self._reset())
 
-    def _condemn(self, fate: Fate) -> None:
-        def condemn(pair: _Pair) -> None:
-            pair.fate = fate
+    def close(self) -> None:
+        if not self._loop.is_running():
+            return
+        self._do(self._refuse())
+        self._do(self._cancel())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
 
-        self._do(condemn)
+    def __enter__(self) -> Self:
+        return self
 
-    def _do(self, act) -> None:
-        async def to_all() -> None:
-            for pair in list(self._pairs):
-                act(pair)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
-        asyncio.run_coroutine_threadsafe(to_all(), self._loop).result(5)
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(5)
+
+    async def _accept(self) -> None:
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", self.port, ssl=self._ssl_context
+        )
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self._reset()
+
+    async def _reset(self) -> None:
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _cancel(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.opened += 1
+        self.accepted += 1
+        self._writers.add(writer)
+        there: asyncio.StreamWriter | None = None
         try:
-            back, upstream = await asyncio.open_connection(*self._target)
+            back, there = await asyncio.open_connection("127.0.0.1", self.target)
+            self._writers.add(there)
+            await asyncio.gather(self._pass(reader, there, writer), self._pass(back, writer, None))
         except OSError:
-            _reset(writer)
-            return
-        pair = _Pair(reader, writer, upstream)
-        self._pairs.add(pair)
-        answers = asyncio.create_task(self._answers(pair, back))
-        try:
-            with contextlib.suppress(OSError):
-                await self._requests(pair)
+            pass
         finally:
-            answers.cancel()
-            self._pairs.discard(pair)
-            writer.close()
-            upstream.close()
+            for end in (writer, there):
+                if end is not None:
+                    self._writers.discard(end)
+                    end.transport.abort()
 
-    async def _requests(self, pair: _Pair) -> None:
-        while data := await pair.reader.read(1 << 16):
-            if pair.fate == "alive":
-                pair.upstream.write(data)
-                await pair.upstream.drain()
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        asker: asyncio.StreamWriter | None,
+    ) -> None:
+        """One direction; `asker` is who gets a made-up answer."""
+        while data := await reader.read(65536):
+            if self.silent:
                 continue
-            self.met += 1
-            if pair.fate == "stranded":
-                _reset(pair.writer)
-                return
-
-    async def _answers(self, pair: _Pair, back: asyncio.StreamReader) -> None:
+            if asker is None:
+                await asyncio.sleep(self.delay_s)
+            elif self.answer is not None:
+                asker.write(self.answer)
+                continue
+            writer.write(data)
+            await writer.drain()
         with contextlib.suppress(OSError):
-            while data := await back.read(1 << 16):
-                pair.writer.write(data)
-                await pair.writer.drain()
-        if pair.fate == "alive":
-            pair.writer.close()
-
-    async def _start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.address = "127.0.0.1:{1}".format(*server.sockets[0].getsockname())
-        return server
-
-    async def _stop(self, server: asyncio.Server) -> None:
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
-@contextlib.contextmanager
-def proxied(target: str) -> Iterator[TcpProxy]:
-    """A proxy before `target`, on a thread of its own, until the block ends."""
-    proxy = TcpProxy(target)
-    loop = proxy._loop
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = asyncio.run_coroutine_threadsafe(proxy._start(), loop).result(5)
-    try:
-        yield proxy
-    finally:
-        asyncio.run_coroutine_threadsafe(proxy._stop(server), loop).result(5)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
-        loop.close()
+            writer.transport.abort()

@@ -1,13 +1,17 @@
 """A shared store in a dictionary, seen by everyone who holds the same object."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fakes.trouble import Trouble
 from steadyrag.domain import sliding_window
+from steadyrag.domain.errors import Refused
 from steadyrag.domain.ports import Allowance
 from steadyrag.domain.sliding_window import Window
+
+_WHOLE_NUMBER = re.compile(rb"-?[0-9]+")
 
 
 @dataclass(slots=True)
@@ -82,6 +86,8 @@ class InMemoryStore(Trouble):
         if self._live(self._shelves.maps, key) is None:
             self._shelves.maps[key] = _Held({})
         held = self._shelves.maps[key]
+        if any(not _WHOLE_NUMBER.fullmatch(held.content.get(name, b"0")) for name in add):
+            raise Refused(self._name, "a field to add to holds no whole number")
         if ttl_s is not None:
             held.expires_at = self._clock() + ttl_s
         for name in remove:
@@ -113,7 +119,4 @@ class InMemoryStore(Trouble):
 
     def _live[T](self, shelf: dict[str, _Held[T]], key: str) -> T | None:
         held = shelf.get(key)
-        if held is None or held.expires_at <= self._clock():
-            shelf.pop(key, None)
-            return None
-        return held.content
+        return held.content if held is not None and held.expires_at > self._clock() else None

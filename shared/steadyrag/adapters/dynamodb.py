@@ -38,7 +38,7 @@ PAUSES_S = (0.0, 0.02, 0.04)
 
 WINDOWS_REMEMBERED = 1000
 
-ATTEMPTS = 5
+ATTEMPTS = 6
 """To change an item that others change as well; each failure shows what it is now."""
 
 
@@ -166,23 +166,25 @@ class DynamoStore:
         """One round trip, or two where this process has not seen the caller's window lately.
 
         The condition names the window that the verdict was made for, so it is the service
-        that counts, one caller after the other. None at all where what this process has seen
-        is enough to refuse: counts only go up.
+        that counts, one caller after the other.
         """
-        held = self._windows.get(key)
+        held, seen = self._windows.get(key), False
         for _ in range(ATTEMPTS):
             now_s = self._clock()
             verdict = partial(sliding_window.verdict, limit=limit, now_s=now_s, window_s=window_s)
             window = sliding_window.current_window(held, now_s=now_s, window_s=window_s)
             room = sliding_window.room(window, limit=limit, now_s=now_s, window_s=window_s)
-            if window.count >= room:
+            if window.count >= room and (seen or held is None):
                 return verdict(window, allowed=False)
+            if window.count >= room:  # by what may be old: the next attempt shows what is there
+                held = None
+                continue
             change = count_one(held, window, room=room, expires_at_s=now_s + 2 * window_s)
             try:
                 answer = await self._call("update_item", Key=key_of(key), **change)
                 counted = window_of(answer["Attributes"])
             except ConditionFailed as failed:
-                held = window_of(failed.item)
+                held, seen = window_of(failed.item), True
                 continue
             self._windows[key] = counted or window
             return verdict(counted or window, allowed=True)

@@ -1,11 +1,12 @@
 """An environment's caches over shared stores in memory, with one clock for all."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fakes.store import InMemoryStore
 from steadyrag.domain.models import Answer, CacheInfo, Query, Source, Usage
+from steadyrag.domain.ports import SharedStore
 from steadyrag.resilience.answer_cache import AnswerCache
 from steadyrag.resilience.corpus_changes import CorpusChanges
 from steadyrag.resilience.guarded_store import GuardedStore
@@ -66,7 +67,7 @@ class Pipeline:
 class Fleet:
     """Stores that environments share; `environment()` starts a new one, with cold memory."""
 
-    clock: Clock = field(default_factory=Clock)
+    clock: Any = field(default_factory=Clock)
     names: Sequence[str] = ("valkey", "dynamodb")
     vectors_in: frozenset[str] = frozenset({"valkey"})
 
@@ -84,12 +85,24 @@ class Fleet:
     def changes(self, **options: Any) -> CorpusChanges:
         return CorpusChanges(list(self.stores.values()), clock=self.clock, **options)
 
+    def connected(self) -> Mapping[str, SharedStore]:
+        """Connections of a new environment."""
+        return self.stores
+
     def environment(
-        self, *, limits: CacheLimits | None = None, wait_s: float = 5.0, **options: Any
+        self,
+        *,
+        limits: CacheLimits | None = None,
+        wait_s: float = 5.0,
+        guard: Mapping[str, float] | None = None,
+        **options: Any,
     ) -> AnswerCache:
         tiers = [
-            Tier(GuardedStore(store, clock=self.clock), vectors=name in self.vectors_in)
-            for name, store in self.stores.items()
+            Tier(
+                GuardedStore(store, clock=self.clock, **(guard or {})),
+                vectors=name in self.vectors_in,
+            )
+            for name, store in self.connected().items()
         ]
         shared = SharedState(
             **{

@@ -228,14 +228,16 @@ class Breakers:
         circuit = self._circuit(dependency)
         marked = f"{dependency}|open" in self._fields
         if circuit.failures >= self._limit and not marked:
-            await self._open(dependency)
+            # Those who fail a moment later mark it as well, in case the first can't.
+            await self._open(dependency, first=circuit.failures == self._limit)
 
-    async def _open(self, dependency: str) -> bool:
+    async def _open(self, dependency: str, *, first: bool = True) -> bool:
         """Whether everybody could be told."""
         put = circuit_fields.opening(dependency, now_s=self._clock())
         told = await self._update(put=put, add={circuit_fields.VERSION: 1})
-        log.warning("circuit opened", extra={"dependency": dependency, "shared": told})
-        self._on_transition(dependency, "open")
+        if first:
+            log.warning("circuit opened", extra={"dependency": dependency, "shared": told})
+            self._on_transition(dependency, "open")
         return told
 
     async def _reset(self, dependency: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from steadyrag.adapters.dynamodb_client import NAME, ConditionFailed, DynamoClient, Item
+from steadyrag.adapters.dynamodb_client import NAME, ConditionFailed, DynamoClient, Item, reading
 from steadyrag.adapters.dynamodb_items import (
     MAX_VALUE_BYTES,
     change_map,
@@ -86,14 +86,12 @@ class DynamoStore:
         for keys in batched(dict.fromkeys([*values, *maps]), READ_AT_ONCE, strict=False):
             items |= await self._batch_get(keys)
         now_s = self._clock()
-        try:
+        with reading():
             found = {key: item for key, item in items.items() if live(item, now_s)}
             return (
                 {k: bytes(found[k]["v"]["B"]) for k in values if "v" in found.get(k, {})},
                 {k: fields for k in maps if (fields := fields_of(found.get(k, {})))},
             )
-        except (LookupError, ArithmeticError, TypeError, ValueError) as error:
-            raise Unavailable(NAME, "holds an item that makes no sense") from error
 
     async def write(self, values: Mapping[str, bytes], *, ttl_s: float) -> None:
         expires = expiry(self._clock() + ttl_s)
@@ -131,7 +129,8 @@ class DynamoStore:
                 answer = await self._call(
                     "update_item", Key=key_of(key), ReturnValues="ALL_NEW", **change
                 )
-                return fields_of(answer["Attributes"])
+                with reading():
+                    return fields_of(answer["Attributes"])
             except ConditionFailed as expired:
                 fresh = new_map(key, put, add, expires_at_s)
                 if expired.item is not None and await self._replaced(expired.item, fresh):
@@ -182,10 +181,12 @@ class DynamoStore:
             change = count_one(held, window, room=room, expires_at_s=now_s + 2 * window_s)
             try:
                 answer = await self._call("update_item", Key=key_of(key), **change)
-                counted = window_of(answer["Attributes"])
             except ConditionFailed as failed:
-                held, seen = window_of(failed.item), True
+                with reading():
+                    held, seen = window_of(failed.item), True
                 continue
+            with reading():
+                counted = window_of(answer["Attributes"])
             self._windows[key] = counted or window
             return verdict(counted or window, allowed=True)
         raise _contended()
@@ -217,10 +218,11 @@ class DynamoStore:
         for pause_s in PAUSES_S:
             await asyncio.sleep(pause_s)
             answer = await self._client.call("batch_get_item", RequestItems=left)
-            items += answer["Responses"].get(self._table, [])
-            left = answer.get("UnprocessedKeys")
-            if not left:
-                return {item["k"]["S"]: item for item in items}
+            with reading():
+                items += answer["Responses"].get(self._table, [])
+                left = answer.get("UnprocessedKeys")
+                if not left:
+                    return {item["k"]["S"]: item for item in items}
         raise Throttled(NAME, "left keys unread")
 
     async def _batch_write(self, requests: Sequence[Mapping[str, Any]]) -> None:

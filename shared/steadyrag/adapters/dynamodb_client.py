@@ -6,8 +6,9 @@ boto3 is the Lambda runtime's own, so it is no dependency of the bundle.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -143,10 +144,11 @@ class DynamoClient:
 
         ask = getattr(client, operation)
         try:
-            try:
-                answer: dict[str, Any] = ask(**request)
-            except ConnectionClosedError:  # a kept connection had been dropped
-                answer = ask(**request)
+            with reading():
+                try:
+                    answer: dict[str, Any] = ask(**request)
+                except ConnectionClosedError:  # a kept connection had been dropped
+                    answer = ask(**request)
         except ClientError as error:
             raise _translated(error.response) from None  # its text may repeat what was sent
         except (NoCredentialsError, PartialCredentialsError) as error:
@@ -154,9 +156,17 @@ class DynamoClient:
         except (BotoCoreError, OSError) as error:
             problem = f"could not be reached ({type(error).__name__})"
             raise Unavailable(NAME, problem) from error
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise Unavailable(NAME, "gave an answer that makes no sense") from error
         return answer
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Around what takes an answer apart: one that makes no sense is the service's failure."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        problem = f"gave an answer that makes no sense ({type(error).__name__})"
+        raise Unavailable(NAME, problem) from None
 
 
 def _translated(response: Any) -> DependencyError | ConditionFailed:

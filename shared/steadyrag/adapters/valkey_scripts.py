@@ -78,7 +78,7 @@ if held then
   if b == now or b == now + 1 then bucket, count, previous = b, c, p
   elseif b == now - 1 then previous = c end
 end
-local room = math.floor(limit - previous * (1 - math.max(0, at - bucket)))
+local room = math.floor(limit - previous * (1 - math.max(0, at - bucket)) + 1e-6)
 local taken = 0
 if count < room then
   taken, count = 1, count + 1

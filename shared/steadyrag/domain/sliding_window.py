@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from steadyrag.domain.ports import Allowance
 
+ROUNDING = 1e-6
+"""So that a request at the very moment it was told to come is not one bit too early."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -37,7 +40,7 @@ def current_window(held: Window | None, *, now_s: float, window_s: int) -> Windo
 def room(window: Window, *, limit: int, now_s: float, window_s: int) -> int:
     """How many requests this bucket may count in all, at this moment."""
     elapsed = max(0.0, now_s / window_s - window.bucket)
-    return math.floor(limit - window.previous * (1 - elapsed))
+    return math.floor(limit - window.previous * (1 - elapsed) + ROUNDING)
 
 
 def take(

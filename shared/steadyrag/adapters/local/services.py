@@ -75,7 +75,7 @@ def start_local_aws(
 
     def environment(own: int) -> Mapping[str, str]:
         return {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": os.defpath,
             "HOME": str(directory),
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(own),

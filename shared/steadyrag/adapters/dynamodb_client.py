@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from steadyrag.adapters.vendor_http import KEEPALIVE_S
 from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
 
 NAME = "dynamodb"
 
 MAX_CONNECTIONS = 16
 """And threads. Where more calls come at once, they wait their turn."""
-
-KEEPALIVE_S = 300.0
-"""A connection that was idle for longer may be gone without a word."""
 
 type Item = dict[str, dict[str, Any]]
 

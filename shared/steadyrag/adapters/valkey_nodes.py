@@ -13,13 +13,13 @@ import ssl
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from steadyrag.domain.errors import ConfigError
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
+type Redis = Any
+"""A `redis.asyncio.Redis`; half of its methods have no types."""
 
 type Command = tuple[str | bytes | int, ...]
 type Keyed = tuple[str, Command]
@@ -160,7 +160,7 @@ class ValkeyNodes:
     def _node(self, host: str, port: int | None) -> Redis:
         """The client of one server; an empty host is the one in the URL, as the cluster
         protocol has it."""
-        from redis.asyncio import Redis
+        import redis.asyncio
         from redis.asyncio.connection import ConnectionPool, parse_url
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
@@ -181,7 +181,7 @@ class ValkeyNodes:
                     tls=self._address.tls, ca_file=self._address.ca_file
                 ),
             }
-            self._nodes[at] = Redis.from_pool(ConnectionPool(**options))
+            self._nodes[at] = redis.asyncio.Redis.from_pool(ConnectionPool(**options))
         return self._nodes[at]
 
 
@@ -192,10 +192,16 @@ def connection_class(*, tls: bool, ca_file: str | None) -> type[Any]:
     from redis.asyncio.connection import Connection, SSLConnection
 
     class Abrupt(Connection):
-        async def disconnect(self, nowait: bool = False, **reason: Any) -> None:
+        async def disconnect(
+            self,
+            nowait: bool = False,
+            error: Exception | None = None,
+            failure_count: int | None = None,
+            health_check_failed: bool = False,
+        ) -> None:
             if self._writer is not None:
                 self._writer.transport.abort()
-            await super().disconnect(nowait=True, **reason)
+            await super().disconnect(True, error, failure_count, health_check_failed)
 
     if not tls:
         return Abrupt

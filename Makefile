@@ -24,7 +24,7 @@ run: .venv/.local ## Index the documents here (or DOCS=folder) and serve on 127.
 	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" exec $(BIN)/steadyrag serve \
 		$(if $(DOCS),,--try "What happens when the reranker is down?" --try "재순위화가 멈추면 어떻게 되나요?")
 
-test: .venv/.dev ## Every test that needs neither AWS nor a data set
+test: .venv/.dev .venv-cloud/.ready ## Every test that needs neither AWS nor a data set
 	$(BIN)/pytest tests --ignore=tests/e2e -q
 
 eval: .venv/.eval ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.json] [MIN=nDCG]

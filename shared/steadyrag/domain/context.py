@@ -1,6 +1,5 @@
 """Chooses what the generator gets to read, within a token budget."""
 
-
 from steadyrag.domain.models import Block, Ranking
 from steadyrag.domain.sentences import sentence_spans
 

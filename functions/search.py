@@ -6,11 +6,13 @@ from steadyrag.api.search import search_router
 from steadyrag.api.snapshot import on_restore
 from steadyrag.settings import load
 from steadyrag.telemetry.log import configure
-from steadyrag.wiring import build, thaw
+from steadyrag.wiring import build, rate_limit, thaw
 
 settings = load()
 configure(settings.log_level)
 service = build(settings)
-app = create_app([search_router(service)], cors_origin=settings.cors_origin)
+app = create_app(
+    [search_router(service, rate_limit(settings, service))], cors_origin=settings.cors_origin
+)
 handler = lambda_handler(app)
 on_restore(lambda: thaw(service))

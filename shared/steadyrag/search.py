@@ -7,9 +7,12 @@ keyword search ───────┴─ fuse ─ rerank ─ build context ─
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypedDict
 
 from steadyrag.domain.citations import resolve_citations
@@ -32,10 +35,23 @@ from steadyrag.domain.models import (
     Source,
     Usage,
 )
-from steadyrag.domain.ports import Closeable, Embedder, Generator, Index, Reranker, Warmable
+from steadyrag.domain.ports import (
+    Closeable,
+    Embedder,
+    Generator,
+    Index,
+    Reranker,
+    SharedStore,
+    Warmable,
+)
 from steadyrag.domain.sentences import language_of
+from steadyrag.resilience.answer_cache import AnswerCache
+from steadyrag.resilience.breakers import Breakers
 from steadyrag.resilience.deadline import deadline
+from steadyrag.resilience.request_state import RequestState
 from steadyrag.resilience.run import Run
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +80,20 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything the pipeline needs. `reranker` is None where none is wanted; `extractive`
-    answers from the sources alone when `generator` is lost."""
+    """Everything the pipeline needs. `reranker` is None where none is wanted; `fallback` is
+    the model asked when `generator` is lost, and `extractive` answers from the sources alone
+    when both are. `cache` is None where nothing is to be kept. `stores` are closed along with
+    the rest."""
 
     embedder: Embedder
     index: Index
     reranker: Reranker | None
     generator: Generator
     extractive: Generator
+    fallback: Generator | None = None
+    cache: AnswerCache | None = None
+    breakers: Breakers = field(default_factory=lambda: Breakers(None))
+    stores: Sequence[SharedStore] = ()
     options: Options = field(default_factory=Options)
     caps: Caps = field(default_factory=Caps)
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex
@@ -82,31 +104,59 @@ class Service:
         await asyncio.gather(*(part.warm() for part in self._parts() if isinstance(part, Warmable)))
 
     async def aclose(self) -> None:
-        """Drops every connection and file."""
+        """Drops every connection and file. A part that can't be closed leaves none of the
+        others open."""
         for part in self._parts():
-            await part.aclose()
+            try:
+                await part.aclose()
+            except Exception:
+                log.exception("part not closed", extra={"part": type(part).__name__})
 
     def _parts(self) -> list[Closeable]:
-        parts = (self.embedder, self.index, self.reranker, self.generator, self.extractive)
+        writers = (self.generator, self.fallback, self.extractive)
+        parts = (self.embedder, self.index, self.reranker, *writers, *self.stores)
         return list({id(part): part for part in parts if part}.values())
 
 
-async def search(query: Query, service: Service) -> Answer:
-    """Answers one question; never raises for a dependency's failure, only for the caller's."""
-    run = Run()
+async def search(
+    query: Query, service: Service, *, deadline_s: float | None = None, refresh: bool = False
+) -> Answer:
+    """Answers one question; never raises for a dependency's failure, only for the caller's.
+
+    `deadline_s` may shorten the service's own; `refresh` passes over what is held.
+    """
+    run = Run(breakers=service.breakers, deadline_s=service.options.deadline_s)
     started = run.clock()
-    with deadline(service.options.deadline_s):
-        found = await retrieve(query, service, run)
-        ranking = await rank(query, found, service, run)
-        written = await write(query, found, ranking, service, run)
-    answer, hits = _cited(written, ranking.hits)
-    run.timings_ms["total"] = round((run.clock() - started) * 1000, 2)
+    with deadline(min(deadline_s or math.inf, service.options.deadline_s)):
+        if service.cache is None:
+            answer = await compute(query, service, run)
+        else:
+            answer = await service.cache.answer(
+                query, lambda state: compute(query, service, run, state), refresh=refresh
+            )
+    total_ms = round((run.clock() - started) * 1000, 2)
+    return replace(answer, timings_ms={**answer.timings_ms, "total": total_ms})
+
+
+async def compute(
+    query: Query, service: Service, run: Run, state: RequestState | None = None
+) -> Answer:
+    """The answer from the index as it is now, or the best that is left of it."""
+    if state and state.breakers is not None:
+        held_in = state.tier.name if state.tier else None
+        service.breakers.absorb(state.breakers, held_in=held_in)
+    found = await retrieve(query, service, run, state)
+    if found.lost and (answer := _last_good(state, service, run)):
+        return answer
+    ranking = await rank(query, found, service, run)
+    written = await write(query, found, ranking, service, run)
+    answer_text, hits = _cited(written, ranking.hits)
     generation = written.generation
     return Answer(
         search_id=service.new_id(),
-        answer=answer,
+        answer=answer_text,
         sources=[_source(hit, place) for place, hit in enumerate(hits, 1)],
-        mode=_mode(run.lost),
+        mode="canned" if written.canned else _mode(run.lost),
         degraded=tuple(dict.fromkeys(run.lost)),
         calibrated=ranking.calibrated,
         cache=CacheInfo(),
@@ -119,6 +169,17 @@ async def search(query: Query, service: Service) -> Answer:
         ),
         timings_ms=run.timings_ms,
     )
+
+
+def _last_good(state: RequestState | None, service: Service, run: Run) -> Answer | None:
+    """What this question was answered last, when the index is lost and nothing of it has
+    been deleted since."""
+    if state is None or service.cache is None:
+        return None
+    held = state.last_good(service.cache.shared.clock(), service.new_id())
+    if held is None:
+        return None
+    return replace(held, degraded=tuple(dict.fromkeys(run.lost)), timings_ms=run.timings_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +204,28 @@ class Asked(TypedDict):
     filter: Filter
 
 
-async def retrieve(query: Query, service: Service, run: Run) -> Retrieved:
-    """Embedding and vector search, with keyword search beside them from the start."""
+async def retrieve(
+    query: Query, service: Service, run: Run, state: RequestState | None = None
+) -> Retrieved:
+    """Embedding and vector search, with keyword search beside them from the start. Documents
+    deleted lately are left out, whatever the index still says."""
     asked = Asked(
         top_k=max(service.options.candidates, query.top_k),
         namespace=query.namespace,
         filter=query.filter,
     )
     (embedding, dense), keyword = await asyncio.gather(
-        _by_vector(query, asked, service, run),
+        _by_vector(query, asked, service, run, state),
         run.attempt(
             "keyword",
-            service.index.keyword_search(query.text, **asked),
+            lambda: service.index.keyword_search(query.text, **asked),
             cap_s=service.caps.keyword_s,
+            dependency="index",
         ),
     )
+    if state:
+        dense = None if dense is None else state.filter_hits(dense)
+        keyword = None if keyword is None else list(state.filter_hits(keyword))
     question = Question(
         text=query.text,
         language=language_of(query.text),
@@ -168,19 +236,34 @@ async def retrieve(query: Query, service: Service, run: Run) -> Retrieved:
 
 
 async def _by_vector(
-    query: Query, asked: Asked, service: Service, run: Run
+    query: Query, asked: Asked, service: Service, run: Run, state: RequestState | None
 ) -> tuple[Embedding | None, Sequence[Hit] | None]:
-    embedding = await run.attempt(
-        "embedding", service.embedder.embed_query(query.text), cap_s=service.caps.embed_s
-    )
+    embedding = await _embedding(query, service, run, state)
     if embedding is None:
         return None, None
     hits = await run.attempt(
         "vector",
-        service.index.vector_search(embedding.vector, **asked),
+        lambda: service.index.vector_search(embedding.vector, **asked),
         cap_s=service.caps.vector_s,
+        dependency="index",
     )
     return embedding, hits
+
+
+async def _embedding(
+    query: Query, service: Service, run: Run, state: RequestState | None
+) -> Embedding | None:
+    """The question's vector. One that is held needs no API, so no open circuit stops it."""
+    if state and state.embedding is not None:
+        return await state.embed(service.embedder)
+    return await run.attempt(
+        "embedding",
+        lambda: (
+            state.embed(service.embedder) if state else service.embedder.embed_query(query.text)
+        ),
+        cap_s=service.caps.embed_s,
+        dependency="embedding",
+    )
 
 
 async def rank(query: Query, found: Retrieved, service: Service, run: Run) -> Ranking:
@@ -192,15 +275,13 @@ async def rank(query: Query, found: Retrieved, service: Service, run: Run) -> Ra
         method=options.fusion,
         dense_weight=options.dense_weight,
     )
-    if service.reranker and fused:
+    if (reranker := service.reranker) and fused:
+        candidates = fused[: max(options.rerank_candidates, query.top_k)]
         ranking = await run.attempt(
             "rerank",
-            service.reranker.rerank(
-                found.question,
-                fused[: max(options.rerank_candidates, query.top_k)],
-                top_k=query.top_k,
-            ),
+            lambda: reranker.rerank(found.question, candidates, top_k=query.top_k),
             cap_s=service.caps.rerank_s,
+            dependency="reranker",
         )
         if ranking is not None:
             return ranking
@@ -209,11 +290,13 @@ async def rank(query: Query, found: Retrieved, service: Service, run: Run) -> Ra
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The answer before its citations are resolved. `text` is None when none was asked for."""
+    """The answer before its citations are resolved. `text` is None when none was asked for;
+    `canned` says that it is all there was to say."""
 
     text: str | None
     generation: Generation | None = None
     blocks: Sequence[Block] = ()
+    canned: bool = False
 
 
 async def write(
@@ -222,30 +305,45 @@ async def write(
     """An answer from the best hits, by the generator or, when it is lost, by quoting them."""
     language = found.question.language
     if found.lost:
-        return Written(message("canned", language))
+        text = message("canned", language) if query.generate else None
+        return Written(text, canned=True)
     if not query.generate:
         return Written(None)
     if not ranking.hits:
         return Written(await _nothing(query, language, service, run))
     blocks = build_context(ranking, service.options.context_tokens)
-    writers = {"generation": service.generator}
-    if service.extractive is not service.generator:
-        writers["extractive"] = service.extractive
-    for stage, writer in writers.items():
+    for stage, writer in _writers(service):
         generation = await run.attempt(
             stage,
-            writer.generate(found.question, blocks, max_tokens=service.options.answer_tokens),
+            partial(
+                writer.generate,
+                found.question,
+                blocks,
+                max_tokens=service.options.answer_tokens,
+            ),
             cap_s=service.caps.generate_s,
+            dependency=None if writer is service.extractive else f"llm:{writer.model}",
         )
         if generation is not None:
             return Written(generation.text, generation, blocks)
-    return Written(message("canned", language))
+    return Written(message("canned", language), canned=True)
+
+
+def _writers(service: Service) -> list[tuple[str, Generator]]:
+    """Who may write the answer, by stage, in the order they are asked."""
+    if service.generator is service.extractive:
+        return [("generation", service.generator)]
+    fallback = [("fallback", service.fallback)] if service.fallback else []
+    return [("generation", service.generator), *fallback, ("extractive", service.extractive)]
 
 
 async def _nothing(query: Query, language: Language, service: Service, run: Run) -> str:
     """Why there is no hit: an empty namespace, or a filter that nothing passes."""
     status = await run.attempt(
-        "index", service.index.status(query.namespace), cap_s=service.caps.keyword_s
+        "index",
+        lambda: service.index.status(query.namespace),
+        cap_s=service.caps.keyword_s,
+        dependency="index",
     )
     empty = status is not None and status.chunks == 0
     return message("no_documents" if empty else "no_match", language)

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from steadyrag.domain.errors import ConfigError
+from steadyrag.domain.limits import parse_limit, parse_overrides
 
 PREFIX = "STEADYRAG_"
 
@@ -39,6 +40,28 @@ SecretName = Annotated[
     str,
     StringConstraints(pattern=r"^(secretsmanager:[A-Za-z0-9/_+=.@:-]+|ssm:/?[A-Za-z0-9/_.-]+)$"),
 ]
+
+
+def _cache_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://")):
+        raise ValueError("must start with redis:// or rediss://")
+    return value
+
+
+def _limit(value: str) -> str:
+    parse_limit(value)
+    return value
+
+
+def _overrides(value: str) -> str:
+    parse_overrides(value)
+    return value
+
+
+CacheUrl = Annotated[str, AfterValidator(_cache_url)]
+TablePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+RateLimitText = Annotated[str, AfterValidator(_limit)]
+OverridesText = Annotated[str, AfterValidator(_overrides)]
 
 
 def _variable(name: str, default: Any, meaning: str, **bounds: Any) -> Any:
@@ -134,6 +157,31 @@ class Settings(BaseModel):
         le=1,
     )
 
+    chat_fallback_model: str | None = _variable(
+        "STEADYRAG_CHAT_FALLBACK_MODEL", None, "chat model asked when the first is lost"
+    )
+    cache_url: CacheUrl | None = _variable(
+        "STEADYRAG_CACHE_URL", None, "Valkey: redis://… or rediss://…, a cluster or not"
+    )
+    table_prefix: TablePrefix | None = _variable(
+        "STEADYRAG_TABLE_PREFIX", None, "DynamoDB tables, such as PREFIXcache; none without it"
+    )
+    rate_limit: RateLimitText | None = _variable(
+        "STEADYRAG_RATE_LIMIT",
+        None,
+        "requests of one end user, such as 10/minute, or off; 10/minute where a store is shared",
+    )
+    key_rate_limit: RateLimitText = _variable(
+        "STEADYRAG_KEY_RATE_LIMIT", "600/minute", "requests of one API key, or off"
+    )
+    rate_limit_overrides: OverridesText = _variable(
+        "STEADYRAG_RATE_LIMIT_OVERRIDES",
+        "",
+        "other limits by key and route: key:ID=6000/minute, user:/search=20/minute",
+    )
+    trusted_keys: str = _variable(
+        "STEADYRAG_TRUSTED_KEYS", "", "ids of API keys whose `user` field is believed, or *"
+    )
     deadline_s: float = _variable(
         "STEADYRAG_DEADLINE_S", 25.0, "longest a request may take", ge=0.5, le=29
     )
@@ -203,7 +251,8 @@ def _explain(error: Mapping[str, Any], given: Mapping[str, str]) -> str:
         return str(error["ctx"]["error"])
     name = str(error["loc"][0])
     field = VARIABLES[name]
-    shown = "the value given" if "key" in name.lower() else repr(given[name])
+    hidden = "key" in name.lower() or name == "STEADYRAG_CACHE_URL"  # it may hold a password
+    shown = "the value given" if hidden else repr(given[name])
     problem = str(error["msg"]).removeprefix("Value error, ")
     problem = problem[:1].lower() + problem[1:]
     return f"{name}: {shown} is not valid: {problem} (allowed: {allowed(field)})"

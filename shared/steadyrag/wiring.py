@@ -6,19 +6,33 @@ default and a laptop never loads a vendor's SDK.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steadyrag import __version__
+from steadyrag.api.rate_limit import RateLimit
 from steadyrag.domain.errors import ConfigError
+from steadyrag.domain.limits import Rules, parse_limit, parse_overrides
 from steadyrag.domain.models import Chunk, Hit, Question
-from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Reranker
+from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Reranker, Versioned
+from steadyrag.domain.prompt import INSTRUCTIONS
+from steadyrag.resilience.answer_cache import AnswerCache
+from steadyrag.resilience.batching import BatchedEmbedder
+from steadyrag.resilience.breakers import Breakers
+from steadyrag.resilience.guarded_store import GuardedStore
+from steadyrag.resilience.limiter import RateLimiter
+from steadyrag.resilience.request_state import Tier
+from steadyrag.resilience.shared_state import SharedState
 from steadyrag.search import Caps, Options, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -32,6 +46,11 @@ if TYPE_CHECKING:
 
 CAPS = Caps()
 
+STORE_TIMEOUT_S = 0.5
+"""What a shared store's own client allows a search; `GuardedStore` allows less where the
+connection is warm."""
+INGEST_STORE_TIMEOUT_S = 5.0
+
 
 def build(settings: Settings, **overrides: Any) -> Service:
     """Everything a search needs. An override takes the place of the part of its name, such
@@ -40,7 +59,7 @@ def build(settings: Settings, **overrides: Any) -> Service:
     Nothing connects and no file is opened until the first use. Raises `ConfigError` for
     settings that do not go together.
     """
-    embedder: Embedder = overrides.get("embedder") or _embedder(settings)
+    embedder: Embedder = overrides.get("embedder") or _batched(settings, _embedder(settings))
     index: Index = overrides.get("index") or _index(settings, embedder)
     parts: dict[str, Any] = {
         "embedder": embedder,
@@ -53,8 +72,30 @@ def build(settings: Settings, **overrides: Any) -> Service:
     if "extractive" not in parts:
         parts["extractive"] = _extractive(settings, index)
     if "generator" not in parts:
-        parts["generator"] = _generator(settings) or parts["extractive"]
+        parts["generator"] = _generator(settings, settings.chat_model) or parts["extractive"]
+    if "fallback" not in parts and settings.chat_fallback_model:
+        parts["fallback"] = _generator(settings, settings.chat_fallback_model)
+    stores = [GuardedStore(store) for store in _stores(settings, timeout_s=STORE_TIMEOUT_S)]
+    parts.setdefault("stores", stores)
+    parts.setdefault("breakers", Breakers(stores[0] if stores else None))
+    if "cache" not in parts:
+        parts["cache"] = _cache(settings, parts, stores)
     return Service(**parts)
+
+
+def rate_limit(settings: Settings, service: Service) -> RateLimit:
+    """What a route asks before anything costly, on the service's first shared store. Without
+    a shared store only a limit that was set holds, for each process by itself."""
+    trusted = {key.strip() for key in settings.trusted_keys.split(",")} - {""}
+    store = next(iter(service.stores), None)
+    if store is None and settings.rate_limit is None:
+        return RateLimit(None)
+    rules = Rules(
+        user=parse_limit(settings.rate_limit or "10/minute"),
+        key=parse_limit(settings.key_rate_limit),
+        overrides=parse_overrides(settings.rate_limit_overrides),
+    )
+    return RateLimit(RateLimiter(store, rules=rules), trusted_keys=trusted)
 
 
 async def thaw(service: Service) -> None:
@@ -90,6 +131,7 @@ def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
     from steadyrag.adapters.local.catalogue import SqliteCatalogue
     from steadyrag.adapters.local.ingest_lock import IngestLock
     from steadyrag.ingest import IngestParts
+    from steadyrag.resilience.corpus_changes import CorpusChanges
 
     embedder: Embedder = overrides.get("embedder") or _embedder(
         settings, passage_threads=os.process_cpu_count() or 1
@@ -103,6 +145,7 @@ def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
         "lock": IngestLock(settings.data_dir),
         "max_tokens": settings.chunk_tokens,
         "parallel_calls": 1 if settings.embedder == "local" else 4,
+        "changes": CorpusChanges(_stores(settings, timeout_s=INGEST_STORE_TIMEOUT_S)),
     } | overrides
     return IngestParts(**parts)
 
@@ -156,7 +199,7 @@ def build_probes(settings: Settings) -> Probes:
     them, such as caches and breakers, and without importing it."""
     embedder = _embedder(settings)
     index = _index(settings, embedder)
-    generator = _generator(settings)
+    generator = _generator(settings, settings.chat_model)
     return _probes(embedder, index, _reranker(settings, index), generator)
 
 
@@ -225,6 +268,58 @@ def _embedder(settings: Settings, *, passage_threads: int = 1) -> Embedder:
     )
 
 
+def _batched(settings: Settings, embedder: Embedder) -> Embedder:
+    """Concurrent questions share a vendor's call; on this machine's processor a batch only
+    makes everybody wait for all of it."""
+    return embedder if settings.embedder == "local" else BatchedEmbedder(embedder)
+
+
+def _stores(settings: Settings, *, timeout_s: float) -> list[SharedStore]:
+    """The shared stores, nearest first."""
+    stores: list[SharedStore] = []
+    if settings.cache_url:
+        from steadyrag.adapters.valkey import ValkeyStore
+
+        # The keys carry the prefix themselves.
+        stores.append(ValkeyStore(url=settings.cache_url, timeout_s=timeout_s, prefix=""))
+    if settings.table_prefix:
+        from steadyrag.adapters.dynamodb import DynamoStore
+
+        stores.append(DynamoStore(table=f"{settings.table_prefix}cache", timeout_s=timeout_s))
+    return stores
+
+
+def _cache(
+    settings: Settings, parts: Mapping[str, Any], stores: Sequence[GuardedStore]
+) -> AnswerCache:
+    """Embeddings stay out of DynamoDB: writing one costs more than making it again."""
+    embedder: Embedder = parts["embedder"]
+    index: Index = parts["index"]
+    shared = SharedState(
+        tiers=[Tier(store, vectors=store.name != "dynamodb") for store in stores],
+        embedder=embedder.name,
+        dimension=embedder.dimension,
+        fingerprint=_fingerprint(settings, parts),
+        index_version=index.version if isinstance(index, Versioned) else None,
+    )
+    return AnswerCache(shared)
+
+
+def _fingerprint(settings: Settings, parts: Mapping[str, Any]) -> str:
+    """Stands for everything in the configuration that shapes an answer."""
+    shaping = {
+        "version": __version__,
+        "embedder": parts["embedder"].name,
+        "index": [settings.index, settings.pinecone_index_host],
+        "reranker": [settings.reranker, settings.rerank_model],
+        "generator": [parts["generator"].model, settings.reasoning_tokens],
+        "abstain_below": settings.abstain_below,
+        "instructions": INSTRUCTIONS,
+        "options": asdict(parts["options"]),
+    }
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
 def _index(settings: Settings, embedder: Embedder) -> Index:
     if settings.index == "local":
         from steadyrag.adapters.local.index import LocalIndex
@@ -271,7 +366,7 @@ def _reranker(settings: Settings, index: Index) -> Reranker | None:
     return LocalReranker(index, calibration=calibration)
 
 
-def _generator(settings: Settings) -> Generator | None:
+def _generator(settings: Settings, model: str) -> Generator | None:
     """None where the extractive answerer is the one that was asked for."""
     if settings.generator == "local":
         return None
@@ -279,7 +374,7 @@ def _generator(settings: Settings) -> Generator | None:
 
     return OpenAIGenerator(
         api_key=_openai_key(settings),
-        model=settings.chat_model,
+        model=model,
         reasoning_tokens=settings.reasoning_tokens,
         base_url=settings.openai_base_url,
         timeout_s=CAPS.generate_s,

@@ -100,7 +100,7 @@ async def test_an_answer_that_leaves_out_the_gold_one_is_only_in_sources_and_con
 
 
 async def test_a_lost_stage_is_counted_and_never_passed_over(folder, fake):
-    fake.reranker.fail(Unavailable("rerank", "down"), times=2)
+    fake.reranker.fail(Unavailable("rerank", "down"), times=4)  # each stage is tried twice
     found = await evaluate(read_dataset(folder), fake.open(), answers=False)
     assert found.quality.lost == {"rerank": 2}
 

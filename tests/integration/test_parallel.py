@@ -28,7 +28,8 @@ async def test_the_total_is_the_critical_path_within_three_percent(local, keywor
     local.slow(**LATENCY_MS | {"keyword_search": keyword_ms})
     totals: list[float] = []
     while len(totals) < 8 and not (totals and totals[-1] <= CRITICAL_PATH_MS * 1.03):
-        answer = await search(Query("What is the capital of Korea?"), service)
+        # Never the same question twice: its embedding would be held.
+        answer = await search(Query(f"Is city {len(totals)} the capital of Korea?"), service)
         assert answer.mode == "full"
         totals.append(answer.timings_ms["total"])
     await service.aclose()

@@ -14,6 +14,7 @@ from steadyrag import __version__
 from steadyrag.api.body import InvalidFields
 from steadyrag.api.middleware import Envelope
 from steadyrag.api.problems import caller_problem, problem
+from steadyrag.api.rate_limit import RateLimitHeaders
 from steadyrag.api.schemas import SearchRequest
 from steadyrag.domain.errors import CallerError
 
@@ -28,6 +29,7 @@ def create_app(routers: Iterable[APIRouter], *, cors_origin: str = "*") -> FastA
     )
     for router in routers:
         app.include_router(router)
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(Envelope, cors_origin=cors_origin)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

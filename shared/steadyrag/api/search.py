@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steadyrag.api.body import read_json
+from steadyrag.api.deadline import request_deadline_s
+from steadyrag.api.rate_limit import RateLimit
 from steadyrag.api.schemas import Problem, SearchRequest, SearchResponse, search_body
 from steadyrag.domain.models import Answer
 from steadyrag.search import Service, search
@@ -17,8 +19,9 @@ from steadyrag.search import Service, search
 log = logging.getLogger(__name__)
 
 
-def search_router(service: Service) -> APIRouter:
-    """The route that answers questions."""
+def search_router(service: Service, rate_limit: RateLimit | None = None) -> APIRouter:
+    """The route that answers questions. Without a `rate_limit` nobody is limited."""
+    limit = rate_limit or RateLimit(None)
     router = APIRouter()
     problems: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
@@ -27,6 +30,7 @@ def search_router(service: Service) -> APIRouter:
             413: "The body is too large",
             415: "The body is not declared as JSON",
             422: "A field is wrong; `errors` names it",
+            429: "Too many requests; `Retry-After` says when to come back",
         }.items()
     }
 
@@ -47,7 +51,10 @@ def search_router(service: Service) -> APIRouter:
     async def ask(request: Request) -> Response:
         """Answers from the indexed documents, in the question's language, with citations."""
         query = (await read_json(request, SearchRequest)).to_query()
-        answer = await search(query, service)
+        deadline_s = request_deadline_s(request.scope, default_s=service.options.deadline_s)
+        await limit.enforce(request, user=query.user)
+        refresh = "no-cache" in request.headers.get("cache-control", "").lower()
+        answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
         _log(answer, request)
         return Response(
             json.dumps(search_body(answer), ensure_ascii=False).encode(),
@@ -55,6 +62,8 @@ def search_router(service: Service) -> APIRouter:
             headers={
                 "Server-Timing": server_timing(answer.timings_ms),
                 "X-Steadyrag-Mode": answer.mode,
+                "Cache-Status": answer.cache.header,
+                **({} if answer.cache.age_s is None else {"Age": str(answer.cache.age_s)}),
             },
         )
 

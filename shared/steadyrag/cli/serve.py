@@ -19,17 +19,27 @@ def command(tries: tuple[str, ...]) -> None:
     from steadyrag.api.search import search_router
     from steadyrag.settings import load
     from steadyrag.telemetry.log import configure
-    from steadyrag.wiring import build, probes
+    from steadyrag.wiring import build, probes, rate_limit
 
     settings = load()
     configure(settings.log_level)
     address = _listen(settings.host, settings.port)
     service = build(settings)
     app = create_app(
-        [search_router(service), health_router(probes(service))], cors_origin=settings.cors_origin
+        [
+            search_router(service, rate_limit(settings, service)),
+            health_router(probes(service, service.stores), breakers=service.breakers.states),
+        ],
+        cors_origin=settings.cors_origin,
     )
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,  # a caller's address decides its rate limit: no header may
+            timeout_graceful_shutdown=5,
+        )
     )
 
     async def run() -> None:

@@ -49,7 +49,7 @@ def open_workbench(settings: Settings, name: str, *, vectors: Path | None) -> Wo
     parts = build_ingest(own)
     if vectors is not None:
         parts = replace(parts, embedder=cached(parts.embedder, vectors))
-    service = build(own, embedder=parts.embedder, index=parts.index)
+    service = build(own, embedder=parts.embedder, index=parts.index, cache=None)
     return Workbench(service, parts, namespace=name.replace("/", "-"))
 
 

@@ -18,7 +18,7 @@ from steadyrag.adapters.dynamodb_table import create_table
 from steadyrag.domain.errors import ConfigError, DependencyError, Refused, Throttled, Unavailable
 from tcp_proxy import TcpProxy
 
-SLACK_S = 0.4
+SLACK_S = 0.9
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def proxy(local_aws) -> Iterator[TcpProxy]:
 async def store(proxy: TcpProxy, dynamo_table: dict[str, Any]) -> AsyncIterator[DynamoStore]:
     """Connected through the proxy, and holding `a`."""
     where = dynamo_table | {"endpoint_url": f"http://127.0.0.1:{proxy.port}"}
-    opened = DynamoStore(**where, timeout_s=0.2)
+    opened = DynamoStore(**where, timeout_s=1.0, connect_timeout_s=1.0)
     await opened.write({"a": b"1"}, ttl_s=60)
     yield opened
     await opened.aclose()
@@ -49,9 +49,9 @@ async def test_a_call_after_all_connections_were_killed_succeeds(store, proxy):
 async def test_a_silent_service_costs_the_timeout_and_is_used_again_when_it_speaks(store, proxy):
     proxy.silent = True
     started = time.perf_counter()
-    with pytest.raises(Unavailable, match=r"0\.2 s"):
+    with pytest.raises(Unavailable, match="within 1 s"):
         await store.read(["a"])
-    assert time.perf_counter() - started < 0.2 + SLACK_S
+    assert time.perf_counter() - started < 1.0 + SLACK_S
     proxy.silent = False
     assert await answers(store)
 
@@ -74,7 +74,7 @@ async def test_a_closed_store_connects_again(store, proxy):
 
 
 async def test_a_missing_table_is_refused(dynamo_table):
-    store = DynamoStore(**dynamo_table | {"table": "no-such-table"})
+    store = DynamoStore(**dynamo_table | {"table": "no-such-table"}, timeout_s=5.0)
     for call in (
         store.read(["a"]),
         store.write({"a": b"1"}, ttl_s=1),
@@ -91,7 +91,7 @@ async def test_missing_credentials_and_a_missing_region_are_refused(dynamo_table
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, "/dev/null")
     for where in (dynamo_table, dynamo_table | {"region": None}):
-        store = DynamoStore(**where)
+        store = DynamoStore(**where, timeout_s=2.0, connect_timeout_s=2.0)
         with pytest.raises(Refused):
             await store.read(["a"])
         await store.aclose()

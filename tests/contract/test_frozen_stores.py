@@ -41,7 +41,10 @@ def server(
         yield (
             f"127.0.0.1:{valkey.port}",
             lambda network, clock: ValkeyStore(
-                url=f"redis://{network.address}?cluster=false", clock=clock
+                timeout_s=2.0,
+                connect_timeout_s=2.0,
+                url=f"redis://{network.address}?cluster=false",
+                clock=clock,
             ),
         )
         valkey.stop()
@@ -58,6 +61,8 @@ def server(
         yield (
             f"127.0.0.1:{aws.port}",
             lambda network, clock: DynamoStore(
+                timeout_s=2.0,
+                connect_timeout_s=2.0,
                 table="frozen",
                 endpoint_url=f"http://{network.address}",
                 region="us-east-1",

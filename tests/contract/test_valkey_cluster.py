@@ -45,7 +45,7 @@ def pair(servers: tuple[Service, Service]) -> Iterator[Pair]:
 
 @pytest.fixture
 async def store(servers: tuple[Service, Service], pair: Pair) -> AsyncIterator[ValkeyStore]:
-    opened = ValkeyStore(url=servers[0].url, prefix=PREFIX)
+    opened = ValkeyStore(url=servers[0].url, prefix=PREFIX, timeout_s=1.0, connect_timeout_s=2.0)
     yield opened
     await opened.aclose()
 

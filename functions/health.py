@@ -5,11 +5,13 @@ from steadyrag.api.health import build_version, health_router
 from steadyrag.api.lambda_handler import lambda_handler
 from steadyrag.settings import load
 from steadyrag.telemetry.log import configure
-from steadyrag.wiring import build_probes, preload
+from steadyrag.wiring.parts import preload
+from steadyrag.wiring.readiness import build_probes
 
 settings = load()
 configure(settings.log_level)
 preload(settings)
-health = health_router(build_probes(settings), version=build_version(__file__))
+probes, breakers = build_probes(settings)
+health = health_router(probes, breakers=breakers, version=build_version(__file__))
 app = create_app([health], cors_origin=settings.cors_origin)
 handler = lambda_handler(app)

@@ -6,7 +6,7 @@ from steadyrag.api.search import search_router
 from steadyrag.api.snapshot import on_restore
 from steadyrag.settings import load
 from steadyrag.telemetry.log import configure
-from steadyrag.wiring import build, rate_limit, thaw
+from steadyrag.wiring.service import build, rate_limit, thaw
 
 settings = load()
 configure(settings.log_level)

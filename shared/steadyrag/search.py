@@ -45,6 +45,7 @@ from steadyrag.domain.ports import (
     Warmable,
 )
 from steadyrag.domain.sentences import language_of
+from steadyrag.domain.slices import Caps
 from steadyrag.resilience.answer_cache import AnswerCache
 from steadyrag.resilience.breakers import Breakers
 from steadyrag.resilience.deadline import deadline
@@ -68,17 +69,6 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
-    """The longest each stage may take, in seconds; what the deadline leaves bounds it too."""
-
-    embed_s: float = 5.0
-    vector_s: float = 5.0
-    keyword_s: float = 5.0
-    rerank_s: float = 5.0
-    generate_s: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """Everything the pipeline needs. `reranker` is None where none is wanted; `fallback` is
     the model asked when `generator` is lost, and `extractive` answers from the sources alone
@@ -92,7 +82,7 @@ class Service:
     extractive: Generator
     fallback: Generator | None = None
     cache: AnswerCache | None = None
-    breakers: Breakers = field(default_factory=lambda: Breakers(None))
+    breakers: Breakers = field(default_factory=Breakers)
     stores: Sequence[SharedStore] = ()
     options: Options = field(default_factory=Options)
     caps: Caps = field(default_factory=Caps)
@@ -262,7 +252,7 @@ async def _embedding(
             state.embed(service.embedder) if state else service.embedder.embed_query(query.text)
         ),
         cap_s=service.caps.embed_s,
-        dependency="embedding",
+        dependency=None,  # its circuit is inside the embedder, where calls are shared
     )
 
 

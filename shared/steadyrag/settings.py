@@ -166,6 +166,41 @@ class Settings(BaseModel):
     table_prefix: TablePrefix | None = _variable(
         "STEADYRAG_TABLE_PREFIX", None, "DynamoDB tables, such as PREFIXcache; none without it"
     )
+    result_ttl_s: float = _variable(
+        "STEADYRAG_RESULT_TTL_S", 3600, "how long an answer is given again", ge=0, le=604_800
+    )
+    embedding_ttl_s: float = _variable(
+        "STEADYRAG_EMBEDDING_TTL_S",
+        86_400,
+        "how long a question's vector is kept",
+        ge=0,
+        le=2_592_000,
+    )
+    last_good_ttl_s: float = _variable(
+        "STEADYRAG_LAST_GOOD_TTL_S",
+        604_800,
+        "how long an answer may stand in while the index is lost; not longer than tombstones live",
+        ge=60,
+        le=604_800,
+    )
+    settle_s: float = _variable(
+        "STEADYRAG_SETTLE_S",
+        10,
+        "how long after a change answers are not kept, since the index may show it late",
+        ge=0,
+        le=600,
+    )
+    memory_answers: int = _variable(
+        "STEADYRAG_MEMORY_ANSWERS", 500, "answers that one process remembers", ge=0, le=100_000
+    )
+    memory_embeddings: int = _variable(
+        "STEADYRAG_MEMORY_EMBEDDINGS", 1000, "vectors that one process remembers", ge=0, le=100_000
+    )
+    embeddings_in_dynamodb: bool = _variable(
+        "STEADYRAG_EMBEDDINGS_IN_DYNAMODB",
+        False,
+        "true keeps vectors there too: saves time, but a write costs more than a new vector",
+    )
     rate_limit: RateLimitText | None = _variable(
         "STEADYRAG_RATE_LIMIT",
         None,
@@ -190,6 +225,12 @@ class Settings(BaseModel):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
         "STEADYRAG_LOG_LEVEL", "INFO", "least severe log line printed"
+    )
+    metrics: Literal["off", "emf"] = _variable(
+        "STEADYRAG_METRICS", "off", "emf prints metrics on standard output for CloudWatch"
+    )
+    tracing: Literal["off", "xray"] = _variable(
+        "STEADYRAG_TRACING", "off", "xray sends the stages of sampled requests to X-Ray"
     )
 
     host: str = _variable("STEADYRAG_HOST", "127.0.0.1", "address to serve on", min_length=1)

@@ -7,7 +7,7 @@ from builders import chunk
 from integration.vendored import TEXTS, Vendors, vendors
 from steadyrag.domain.models import EmbeddedChunk
 from steadyrag.settings import load
-from steadyrag.wiring import build
+from steadyrag.wiring.service import build
 
 
 async def _fill(environment) -> None:

@@ -37,13 +37,13 @@ class Environment:
     def __init__(self, store: SharedStore, clock: Clock) -> None:
         self.clock = clock
         self.store = store
-        self.breakers = Breakers(store, clock=clock)
+        self.breakers = Breakers([store], clock=clock)
 
     async def limited(self, *, user: str, limit: str, times: int) -> dict[str, int]:
         """`times` requests at once; how many passed, and how many the store counted."""
         alone: list[str] = []
         limiter = RateLimiter(
-            self.store, rules=Rules(user=parse_limit(limit)), on_fallback=alone.append
+            [self.store], rules=Rules(user=parse_limit(limit)), on_fallback=alone.append
         )
         checks = (limiter.check(Caller(user=user), route="/search") for _ in range(times))
         decisions = await asyncio.gather(*checks)

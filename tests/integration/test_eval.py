@@ -13,7 +13,7 @@ from steadyrag.evaluation.workbench import IngestFailed, Workbench
 from steadyrag.ingest import IngestParts
 from steadyrag.ingest_batches import Retry
 from steadyrag.search import Service
-from steadyrag.wiring import files
+from steadyrag.wiring.ingest import files
 
 DOCUMENTS = {
     "d1": "Seoul is the capital of Korea and lies on the Han river.",

@@ -14,7 +14,7 @@ from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.resilience.keys import corpus_key
 from steadyrag.search import search
 from steadyrag.settings import load
-from steadyrag.wiring import build, rate_limit
+from steadyrag.wiring.service import build, rate_limit
 from vendors import Fault
 
 QUESTION = Query("What is the capital of South Korea?")
@@ -23,9 +23,9 @@ QUESTION = Query("What is the capital of South Korea?")
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """A busy machine must not look like a slow store, which would be a miss."""
-    monkeypatch.setattr("steadyrag.wiring.STORE_TIMEOUT_S", 5.0)
+    monkeypatch.setattr("steadyrag.wiring.stores.CLIENT_TIMEOUT_S", 5.0)
     monkeypatch.setattr(
-        "steadyrag.wiring.GuardedStore", partial(GuardedStore, timeout_s=5.0, connect_s=5.0)
+        "steadyrag.wiring.stores.GuardedStore", partial(GuardedStore, timeout_s=5.0, connect_s=5.0)
     )
 
 

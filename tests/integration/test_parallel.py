@@ -9,7 +9,7 @@ import pytest
 from steadyrag.domain.models import Query
 from steadyrag.search import search
 from steadyrag.settings import load
-from steadyrag.wiring import build
+from steadyrag.wiring.service import build
 
 LATENCY_MS = {
     "embeddings": 150,

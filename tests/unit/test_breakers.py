@@ -48,7 +48,7 @@ class Environment:
         self.transitions: list[tuple[str, str]] = []
         self.refused: list[str] = []
         self.breakers = Breakers(
-            self.store,
+            [self.store],
             clock=clock,
             on_transition=lambda *what: self.transitions.append(what),
             on_refused=self.refused.append,
@@ -319,7 +319,7 @@ async def test_without_the_store_each_process_counts_for_itself(store, clock):
 
 
 async def test_no_store_at_all_is_a_breaker_for_each_process(clock):
-    breakers, dead = Breakers(None, clock=clock), Dependency(DOWN)
+    breakers, dead = Breakers(clock=clock), Dependency(DOWN)
     for _ in range(20):
         with pytest.raises(Unavailable):
             await breakers.guard("embedding", dead)
@@ -350,7 +350,7 @@ async def test_a_store_lost_while_open_leaves_one_probe_a_minute_to_each_process
 
 async def test_a_slow_store_is_waited_for_a_moment_and_failures_count_here(store, clock):
     store.slow(5)
-    breakers = Breakers(GuardedStore(store, timeout_s=0.01, connect_s=0.01, clock=clock))
+    breakers = Breakers([GuardedStore(store, timeout_s=0.01, connect_s=0.01, clock=clock)])
     dead = Dependency(DOWN)
     async with asyncio.timeout(1):
         for _ in range(10):
@@ -359,14 +359,41 @@ async def test_a_slow_store_is_waited_for_a_moment_and_failures_count_here(store
     assert dead.calls == 5
 
 
-async def test_a_map_from_another_store_is_not_the_fleets(store, clock):
+async def test_a_map_from_another_store_closes_nothing_that_is_open(store, clock):
     environment = Environment(store, clock)
     await broken([environment])
     clock.now += 3
     environment.breakers.absorb({}, held_in="dynamodb")
     assert environment.breakers.state("embedding") == "open"
+    clock.now += 60
+    assert environment.breakers.state("embedding") == "closed"
+
+
+async def test_the_own_map_says_when_a_circuit_has_closed(store, clock):
+    environment = Environment(store, clock)
+    await broken([environment])
+    clock.now += 3
+    environment.breakers.absorb({}, held_in="dynamodb")
     environment.breakers.absorb({}, held_in="memory")
     assert environment.breakers.state("embedding") == "closed"
+
+
+async def test_while_the_nearest_store_is_down_breakers_are_shared_through_the_next(store, clock):
+    """Two environments that have lost Valkey open one circuit together in DynamoDB."""
+    beyond = InMemoryStore(clock=clock, name="dynamodb")
+    dead = Dependency(DOWN)
+    fleet = []
+    for _ in range(2):
+        here = InMemoryStore(clock=clock, beside=store)
+        here.fail(STORE_DOWN)
+        fleet.append(Breakers([here, InMemoryStore(clock=clock, beside=beyond)], clock=clock))
+    for turn in range(10):
+        breakers = fleet[turn % 2]
+        _, maps = await beyond.read((), (BREAKERS_KEY,))
+        breakers.absorb(maps.get(BREAKERS_KEY, {}), held_in="dynamodb")
+        with pytest.raises(Unavailable):
+            await breakers.guard("embedding", dead)
+    assert dead.calls == 5
 
 
 async def test_a_map_that_expired_is_learnt_anew(store, clock):

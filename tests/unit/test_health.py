@@ -11,7 +11,7 @@ from steadyrag.domain.errors import Refused, Unavailable
 from steadyrag.domain.ports import IndexStatus
 from steadyrag.health import KEEP_S, Probes, Readiness
 from steadyrag.search import Service
-from steadyrag.wiring import probes
+from steadyrag.wiring.readiness import probes
 
 
 class World:
@@ -23,7 +23,7 @@ class World:
     @property
     def probes(self) -> Probes:
         parts = (self.embedder, self.index, self.reranker, self.generator)
-        return probes(Service(*parts, extractive=self.generator), [self.store])
+        return probes(Service(*parts, extractive=self.generator, stores=[self.store]))
 
     def readiness(self, **options) -> Readiness:
         return Readiness(self.probes, clock=lambda: self.now, **options)

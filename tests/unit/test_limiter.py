@@ -33,7 +33,7 @@ def store(clock) -> InMemoryStore:
 
 
 def limiter(store, clock, *, rules: Rules | None = None, **more) -> RateLimiter:
-    return RateLimiter(store, rules=rules or Rules(), clock=clock, **more)
+    return RateLimiter([store] if store else [], rules=rules or Rules(), clock=clock, **more)
 
 
 async def passed(asked: RateLimiter, caller: Caller, times: int, route: str = "/search") -> int:
@@ -146,6 +146,23 @@ async def test_a_slow_store_is_waited_for_a_moment_and_then_not_asked(store, clo
     async with asyncio.timeout(1):
         assert await passed(asked, ANN, 10) == 10
     assert (store.calls["take"], len(lost)) == (5, 10)
+
+
+async def test_while_the_nearest_store_is_down_the_fleet_counts_in_the_next(store, clock):
+    lost: list[str] = []
+    down = InMemoryStore(clock=clock)
+    down.fail(DOWN)
+    fleet = [
+        RateLimiter(
+            [down, InMemoryStore(clock=clock, beside=store)],
+            rules=Rules(),
+            clock=clock,
+            on_fallback=lost.append,
+        )
+        for _ in range(2)
+    ]
+    assert await passed(fleet[0], ANN, 8) + await passed(fleet[1], ANN, 8) == 10
+    assert lost == []
 
 
 async def test_no_store_is_a_limit_for_each_process_without_a_word(clock, caplog):

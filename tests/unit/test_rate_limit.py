@@ -91,7 +91,7 @@ def test_one_ipv6_subscriber_is_one_caller():
 
 def client(store=None, *, rules=None, trusted_keys=(), key=None, off=False) -> TestClient:
     """An application with one limited route, and one that is not."""
-    limiter = None if off else RateLimiter(store or InMemoryStore(), rules=rules or Rules())
+    limiter = None if off else RateLimiter([store or InMemoryStore()], rules=rules or Rules())
     limit = RateLimit(limiter, trusted_keys=trusted_keys)
     router = APIRouter()
 

@@ -32,7 +32,7 @@ def command(paths: tuple[Path, ...], namespace: str, base_url: str | None, rebui
     from steadyrag.domain.errors import InvalidInput
     from steadyrag.domain.text import clean_namespace
     from steadyrag.settings import load
-    from steadyrag.wiring import build_ingest
+    from steadyrag.wiring.ingest import build_ingest
 
     try:
         clean_namespace(namespace)

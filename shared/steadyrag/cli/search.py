@@ -26,7 +26,7 @@ def command(
     from steadyrag.domain.errors import CallerError
     from steadyrag.search import search
     from steadyrag.settings import load
-    from steadyrag.wiring import build
+    from steadyrag.wiring.service import build
 
     try:
         request = SearchRequest(

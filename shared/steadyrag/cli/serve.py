@@ -19,7 +19,8 @@ def command(tries: tuple[str, ...]) -> None:
     from steadyrag.api.search import search_router
     from steadyrag.settings import load
     from steadyrag.telemetry.log import configure
-    from steadyrag.wiring import build, probes, rate_limit
+    from steadyrag.wiring.readiness import probes
+    from steadyrag.wiring.service import build, rate_limit
 
     settings = load()
     configure(settings.log_level)
@@ -28,7 +29,7 @@ def command(tries: tuple[str, ...]) -> None:
     app = create_app(
         [
             search_router(service, rate_limit(settings, service)),
-            health_router(probes(service, service.stores), breakers=service.breakers.states),
+            health_router(probes(service), breakers=service.breakers.states),
         ],
         cors_origin=settings.cors_origin,
     )

@@ -14,6 +14,7 @@ third of what is left, whichever is less.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 SHARES: Mapping[str, float] = {
     "embedding": 0.20,
@@ -30,6 +31,17 @@ SHARES: Mapping[str, float] = {
 LEAST_S = 0.25
 RESERVE_S = 0.25
 """Or a quarter of what is left, where that is less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The longest each stage may take, in seconds; what the deadline leaves bounds it too."""
+
+    embed_s: float = 5.0
+    vector_s: float = 5.0
+    keyword_s: float = 5.0
+    rerank_s: float = 5.0
+    generate_s: float = 20.0
 
 
 def slice_s(stage: str, *, left_s: float, cap_s: float = float("inf")) -> float:

@@ -15,7 +15,8 @@ from steadyrag.ingest import IngestParts, IngestSummary, ingest
 from steadyrag.progress import of_ingest, progress
 from steadyrag.search import Service
 from steadyrag.settings import Settings
-from steadyrag.wiring import build, build_ingest, cached, embedder_of
+from steadyrag.wiring.ingest import build_ingest, cached, embedder_of
+from steadyrag.wiring.service import build
 
 VISIBLE_WITHIN_S = 120
 """How long a hosted index may take to show what was written."""

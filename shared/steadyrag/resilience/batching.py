@@ -40,7 +40,7 @@ class BatchedEmbedder:
     def __init__(
         self, embedder: Embedder, *, max_texts: int = 100, max_wait_s: float = 0.005
     ) -> None:
-        self._embedder = embedder
+        self.inner = embedder
         self._max_texts = max_texts
         self._max_wait_s = max_wait_s
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -49,15 +49,15 @@ class BatchedEmbedder:
 
     @property
     def name(self) -> str:
-        return self._embedder.name
+        return self.inner.name
 
     @property
     def dimension(self) -> int:
-        return self._embedder.dimension
+        return self.inner.dimension
 
     async def warm(self) -> None:
-        if isinstance(self._embedder, Warmable):
-            await self._embedder.warm()
+        if isinstance(self.inner, Warmable):
+            await self.inner.warm()
 
     async def embed_query(self, text: str) -> Embedding:
         batch, answer = self._join(text)
@@ -69,13 +69,13 @@ class BatchedEmbedder:
                 await self._abandon(batch)
 
     async def embed_queries(self, texts: Sequence[str]) -> Embeddings:
-        return await self._embedder.embed_queries(texts)
+        return await self.inner.embed_queries(texts)
 
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
-        return await self._embedder.embed_passages(texts)
+        return await self.inner.embed_passages(texts)
 
     async def aclose(self) -> None:
-        await self._embedder.aclose()
+        await self.inner.aclose()
 
     def _join(self, text: str) -> tuple[_Batch, asyncio.Future[Embedding]]:
         loop = asyncio.get_running_loop()
@@ -135,7 +135,7 @@ class BatchedEmbedder:
         if not texts:
             return
         try:
-            made = await self._embedder.embed_queries(texts)
+            made = await self.inner.embed_queries(texts)
             batch.deliver(texts, made)
         except (CallerError, Rejected) as error:
             if len(texts) == 1:

@@ -2,19 +2,18 @@
 
 What every environment knows is one map in the shared store. It arrives with the batch that a
 request reads anyway (`absorb`), so a healthy call costs no round trip of its own. A failure
-is one write; so is the first success after failures that are known of. While the store does
-not answer (it has its own time limit and breaker, see `GuardedStore`), each process counts
-for itself.
+is one write; so is the first success after failures that are known of. While the nearest
+store does not answer, the map lives in the next one; while none does, each process counts for
+itself.
 """
 
 import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.ports import SharedStore
 from steadyrag.resilience import circuit_fields
 from steadyrag.resilience.breaker import (
@@ -29,6 +28,7 @@ from steadyrag.resilience.breaker import (
 )
 from steadyrag.resilience.circuit_fields import CLOSED, Circuit, Fields
 from steadyrag.resilience.keys import lease_key
+from steadyrag.resilience.nearest import nearest
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Breakers:
 
     def __init__(
         self,
-        store: SharedStore | None,
+        stores: Sequence[SharedStore] = (),
         *,
         clock: Clock = time.time,
         failures: int = 5,
@@ -74,7 +74,9 @@ class Breakers:
         on_transition: OnTransition = ignore_transition,
         on_refused: Callable[[str], None] = ignore_refusal,
     ) -> None:
-        self._store = store
+        self._stores = stores
+        self._home: str | None = None
+        self._carried: dict[str, float] = {}
         self._clock = clock
         self._limit = failures
         self._open_s = open_s
@@ -90,10 +92,11 @@ class Breakers:
     def absorb(self, fields: Fields, *, held_in: str | None = None) -> None:
         """Takes in the shared map as a batch brought it, unless we know of a later one.
 
-        `held_in` is the store the batch came from: a map in another than ours, which a
-        request falls back on, is not the one the fleet writes.
+        `held_in` is the store the batch came from. Another store than the last one holds
+        another map; what was open by the last one stays so here until its time is over.
         """
-        if held_in is not None and (self._store is None or held_in != self._store.name):
+        if held_in is not None and held_in != self._home:
+            self._move(held_in, fields)
             return
         behind = circuit_fields.version(fields) < circuit_fields.version(self._fields)
         if behind and abs(self._clock() - self._learnt_at) < IN_DOUBT_S:
@@ -264,28 +267,42 @@ class Breakers:
         return True
 
     async def _ask[T](self, ask: Callable[[SharedStore], Awaitable[T]]) -> T | None:
-        """What the store says; None when it says nothing."""
-        if self._store is None:
+        """What the nearest store that answers says; None when none says anything."""
+        answered = await nearest(self._stores, ask)
+        if answered is None:
             return None
-        try:
-            return await ask(self._store)
-        except DependencyError as error:
-            log.debug("breakers go on alone", extra={"reason": error.problem})
-            return None
+        store, said = answered
+        if store.name != self._home:
+            self._move(store.name, {})
+        return said
+
+    def _move(self, home: str, fields: Fields) -> None:
+        left = {name: self._circuit(name) for name in circuit_fields.names(self._fields)}
+        self._carried = {
+            name: circuit.opened_at
+            for name, circuit in left.items()
+            if circuit.opened_at is not None and self._state(circuit) == "open"
+        }
+        self._home = home
+        self._learn(fields)
 
     def _learn(self, fields: Fields) -> None:
         self._fields, self._learnt_at = fields, self._clock()
 
     def _circuit(self, dependency: str) -> Circuit:
-        if not self._fields:
-            return CLOSED
-        return circuit_fields.circuit(
-            self._fields,
-            dependency,
-            now_s=self._clock(),
-            limit=self._limit,
-            stale_s=self._stale_s,
-        )
+        circuit = CLOSED
+        if self._fields:
+            circuit = circuit_fields.circuit(
+                self._fields,
+                dependency,
+                now_s=self._clock(),
+                limit=self._limit,
+                stale_s=self._stale_s,
+            )
+        if circuit.opened_at is None and dependency in self._carried:
+            carried = Circuit(circuit.failures, self._carried[dependency])
+            return carried if self._state(carried) == "open" else circuit
+        return circuit
 
     def _state(self, circuit: Circuit) -> State:
         if circuit.opened_at is None:

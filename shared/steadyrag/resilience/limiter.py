@@ -1,8 +1,8 @@
 """How often a caller may ask, counted once for the whole fleet.
 
-The windows live in the shared store. A denial is remembered here until it is over, so that a
-flood does not hammer one item. While the store does not answer, a window of this process
-alone stands in: a limit that is too generous for a while, instead of an outage.
+The windows live in the nearest shared store that answers. A denial is remembered here until
+it is over, so that a flood does not hammer one item. While no store answers, a window of this
+process alone stands in: a limit that is too generous for a while, instead of an outage.
 """
 
 import hashlib
@@ -10,18 +10,18 @@ import hmac
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache
 
 from steadyrag.domain import sliding_window
-from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.limits import Rule, Rules
 from steadyrag.domain.ports import Allowance, SharedStore
 from steadyrag.domain.sliding_window import Window
 from steadyrag.resilience.breaker import Clock
 from steadyrag.resilience.keys import rate_key
+from steadyrag.resilience.nearest import nearest
 
 log = logging.getLogger(__name__)
 
@@ -85,21 +85,21 @@ def ignore_fallback(store: str) -> None:
 class RateLimiter:
     """Counts requests per caller. Safe for concurrent use on one loop.
 
-    The store has its own time limit and breaker (a `GuardedStore`). `on_fallback` is called
-    with its name whenever a limit was counted here instead. Callers are kept under HMACs:
-    `hash_key` is the same for the whole fleet.
+    Stores have their own time limits and breakers (`GuardedStore`). `on_fallback` is called
+    with the name of the nearest whenever a limit was counted here instead. Callers are kept
+    under HMACs: `hash_key` is the same for the whole fleet.
     """
 
     def __init__(
         self,
-        store: SharedStore | None,
+        stores: Sequence[SharedStore] = (),
         *,
         rules: Rules,
         clock: Clock = time.time,
         on_fallback: Callable[[str], None] = ignore_fallback,
         hash_key: bytes = b"steadyrag",
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._rules = rules
         self._clock = clock
         self._on_fallback = on_fallback
@@ -155,15 +155,18 @@ class RateLimiter:
         return allowance
 
     async def _shared(self, key: str, rule: Rule) -> Allowance | None:
-        """The store's verdict; None when there is no store, or it does not answer."""
-        if self._store is None:
+        """A store's verdict; None when there is no store, or none answers."""
+        if not self._stores:
             return None
         limit = rule.limit
-        try:
-            return await self._store.take(key, limit=limit.count, window_s=limit.window_s)
-        except DependencyError as error:
-            self._stand_in(self._store.name, error)
+        answered = await nearest(
+            self._stores,
+            lambda store: store.take(key, limit=limit.count, window_s=limit.window_s),
+        )
+        if answered is None:
+            self._stand_in(self._stores[0].name)
             return None
+        return answered[1]
 
     def _alone(self, key: str, rule: Rule) -> Allowance:
         window, allowance = sliding_window.take(
@@ -175,14 +178,13 @@ class RateLimiter:
         self._windows[key] = window
         return allowance
 
-    def _stand_in(self, store: str, error: DependencyError) -> None:
+    def _stand_in(self, store: str) -> None:
         self._on_fallback(store)
         now = self._clock()
         if abs(now - self._logged_at) >= LOG_EVERY_S:
             self._logged_at = now
             log.warning(
-                "rate limits are counted by each process alone",
-                extra={"dependency": store, "reason": error.problem},
+                "rate limits are counted by each process alone", extra={"dependency": store}
             )
 
     def _key(self, rule: Rule, identity: str) -> str:

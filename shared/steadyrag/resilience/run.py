@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.slices import fair_s, slice_s
 from steadyrag.resilience.breakers import Breakers
+from steadyrag.resilience.calling import call_dependency
 from steadyrag.resilience.deadline import Clock, deadline, remaining_s
-from steadyrag.resilience.retry import CHEAP_WITHIN_S, once_more
+from steadyrag.resilience.retry import CHEAP_WITHIN_S
 
 log = logging.getLogger(__name__)
-
-_SECOND_TRY = 0.25
-"""Share of a stage's slice that must be left for trying again to be worth it."""
 
 
 @dataclass(slots=True)
@@ -31,7 +29,7 @@ class Run:
     """
 
     clock: Clock = time.perf_counter
-    breakers: Breakers = field(default_factory=lambda: Breakers(None))
+    breakers: Breakers = field(default_factory=Breakers)
     deadline_s: float = 25.0
     timings_ms: dict[str, float] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
@@ -49,7 +47,7 @@ class Run:
         A stage is lost when its dependency fails or its circuit is open, when it takes longer
         than `cap_s` or its slice of what the deadline leaves, or when an adapter breaks in a
         way nobody foresaw. Callers are told of their own mistakes before any stage runs. A
-        `dependency` of None has no circuit.
+        `dependency` of None has no circuit, or one of its own.
         """
         started = self.clock()
         try:
@@ -74,9 +72,11 @@ class Run:
     ) -> T:
         fair = fair_s(stage, deadline_s=self.deadline_s, cap_s=cap_s)
         paid_for = stage in ("generation", "fallback")
-        return await once_more(
-            lambda: self.breakers.guard(dependency, call, timeout_s=remaining_s(), fair_s=fair),
-            cost_estimate_s=_SECOND_TRY * remaining_s(),
+        return await call_dependency(
+            self.breakers,
+            dependency,
+            call,
+            fair_s=fair,
             failed_within_s=CHEAP_WITHIN_S if paid_for else math.inf,
         )
 

@@ -1,0 +1,85 @@
+"""Taking documents in, put together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steadyrag.domain.ports import Embedder
+from steadyrag.wiring import parts as chosen
+from steadyrag.wiring.stores import INGEST_TIMEOUT_S, shared_stores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from steadyrag.adapters.pinecone_schema import IndexReady
+    from steadyrag.domain.documents import Corpus
+    from steadyrag.ingest import IngestParts
+    from steadyrag.settings import Settings
+
+
+def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
+    """Everything that `steadyrag ingest` needs, chosen like `build` chooses."""
+    from steadyrag.adapters.local.catalogue import SqliteCatalogue
+    from steadyrag.adapters.local.ingest_lock import IngestLock
+    from steadyrag.ingest import IngestParts
+    from steadyrag.resilience.corpus_changes import CorpusChanges
+
+    embedder: Embedder = overrides.get("embedder") or embedder_of(settings)
+    parts: dict[str, Any] = {
+        "embedder": embedder,
+        "index": overrides.get("index") or chosen.index(settings, embedder),
+        "catalogue": SqliteCatalogue(chosen.catalogue_path(settings)),
+        "count_tokens": chosen.count_tokens(embedder),
+        "files": files,
+        "lock": IngestLock(settings.data_dir),
+        "max_tokens": settings.chunk_tokens,
+        "parallel_calls": 1 if settings.embedder == "local" else 4,
+        "changes": CorpusChanges(shared_stores(settings, timeout_s=INGEST_TIMEOUT_S)),
+    } | overrides
+    return IngestParts(**parts)
+
+
+async def ensure_index(
+    settings: Settings,
+    *,
+    name: str,
+    cloud: str,
+    region: str,
+    report: Callable[[str], None] = lambda _: None,
+) -> IndexReady:
+    """Creates the Pinecone index for the chosen embedder, or checks the one that is there."""
+    from steadyrag.adapters import pinecone_schema
+
+    embedder = chosen.embedder(settings)
+    report(f"vectors of {embedder.name}, as STEADYRAG_EMBEDDER={settings.embedder} makes them")
+    return await pinecone_schema.ensure_index(
+        api_key=chosen.pinecone_key(settings),
+        name=name,
+        dimension=embedder.dimension,
+        cloud=cloud,
+        region=region,
+        controller_host=settings.pinecone_controller_host,
+        report=report,
+    )
+
+
+def cached(embedder: Embedder, path: Path) -> Embedder:
+    """`embedder` with its vectors kept by content in the file `path`."""
+    from steadyrag.adapters.local.vector_cache import CachedEmbedder
+
+    return CachedEmbedder(embedder, path)
+
+
+def embedder_of(settings: Settings) -> Embedder:
+    """The chosen embedder alone, for commands that wrap it."""
+    return chosen.embedder(settings, passage_threads=os.process_cpu_count() or 1)
+
+
+def files(paths: Sequence[Path], base_url: str | None) -> Corpus:
+    """The documents in these files and folders."""
+    from steadyrag.adapters.parsers.files import FileCorpus
+    from steadyrag.adapters.parsers.registry import Parsers
+
+    return FileCorpus(paths, Parsers(), base_url=base_url)

@@ -210,7 +210,7 @@ async def retrieve(
             "keyword",
             lambda: service.index.keyword_search(query.text, **asked),
             cap_s=service.caps.keyword_s,
-            dependency="index",
+            dependency="index:keyword",
         ),
     )
     if state:
@@ -235,7 +235,7 @@ async def _by_vector(
         "vector",
         lambda: service.index.vector_search(embedding.vector, **asked),
         cap_s=service.caps.vector_s,
-        dependency="index",
+        dependency="index:vector",
     )
     return embedding, hits
 
@@ -333,7 +333,7 @@ async def _nothing(query: Query, language: Language, service: Service, run: Run)
         "index",
         lambda: service.index.status(query.namespace),
         cap_s=service.caps.keyword_s,
-        dependency="index",
+        dependency="index:status",
     )
     empty = status is not None and status.chunks == 0
     return message("no_documents" if empty else "no_match", language)

@@ -14,14 +14,14 @@ RUN_DOCS := $(if $(DOCS),$(DOCS),README.md README.ko.md docs infra/runbooks)
 RUN_DIR := $(if $(DOCS),.steadyrag/docs-$(shell cd "$(DOCS)" 2>/dev/null || cd "$$(dirname "$(DOCS)")" 2>/dev/null; printf '%s %s' "$$PWD" "$$(basename "$(DOCS)")" | cksum | cut -d' ' -f1),.steadyrag/project)
 
 ##@ Everyday
-.PHONY: help run test eval bench
+.PHONY: help run test eval bench faults
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.local ## Index the documents here (or DOCS=folder) and serve on 127.0.0.1:8080
+run: .venv/.local .venv-cloud/.ready ## Index the documents here (or DOCS=folder) and serve on 127.0.0.1:8080
 	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" $(BIN)/steadyrag ingest $(if $(DOCS),"$(DOCS)",$(wildcard $(RUN_DOCS))) \
 		|| { code=$$?; test $$code -eq 1 && echo "Serving what could be indexed."; }
-	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" exec $(BIN)/steadyrag serve \
+	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" exec $(BIN)/steadyrag serve --stores \
 		$(if $(DOCS),,--try "What happens when the reranker is down?" --try "재순위화가 멈추면 어떻게 되나요?")
 
 test: .venv/.dev .venv-cloud/.ready ## Every test that needs neither AWS nor a data set
@@ -34,6 +34,9 @@ eval: .venv/.eval ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.jso
 bench: .venv/.local ## Latency and ingest time of the embedded default: DATA=BEIR folder [OUT=file.json]
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make bench DATA=folder"; exit 2; }
 	@$(BIN)/steadyrag bench "$(DATA)" $(if $(STRICT),--strict) $(if $(OUT),--out "$(OUT)")
+
+faults: .venv/.dev .venv-cloud/.ready ## What callers see on bad days: [ONLY="matrix herd"] [PAIRS=1] [OUT=file.json]
+	@PYTHONPATH=tests $(BIN)/python -m faults $(ONLY) $(if $(PAIRS),--pairs) $(if $(OUT),--out "$(OUT)")
 
 ##@ Checks
 .PHONY: lint types format lock

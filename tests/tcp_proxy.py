@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
@@ -15,6 +16,7 @@ class TcpProxy:
 
         with TcpProxy(server.port) as proxy:
             proxy.reset()                  # kills every connection, takes new ones
+            proxy.resetting = True         # kills each connection as soon as it is used
             proxy.silent = True            # connections stay, nothing comes through any more
             proxy.answer = b"?"            # to whatever is sent
             proxy.delay_s = 0.2            # before each answer
@@ -26,6 +28,7 @@ class TcpProxy:
     def __init__(self, target: int = 0, *, ssl_context: ssl.SSLContext | None = None) -> None:
         self.target = target
         self.silent = False
+        self.resetting = False
         self.answer: bytes | None = None
         self.delay_s = 0.0
         self.accepted = 0
@@ -121,6 +124,9 @@ class TcpProxy:
     ) -> None:
         """One direction; `asker` is who gets a made-up answer."""
         while data := await reader.read(65536):
+            if self.resetting and asker is not None:
+                _reset(asker)
+                return
             if self.silent:
                 continue
             if asker is None:
@@ -132,3 +138,10 @@ class TcpProxy:
             await writer.drain()
         with contextlib.suppress(OSError):
             writer.transport.abort()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends the connection with RST instead of FIN."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

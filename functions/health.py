@@ -4,12 +4,14 @@ from steadyrag.api import create_app
 from steadyrag.api.health import build_version, health_router
 from steadyrag.api.lambda_handler import lambda_handler
 from steadyrag.settings import load
-from steadyrag.telemetry.log import configure
+from steadyrag.telemetry import log, metrics, spans
 from steadyrag.wiring.parts import preload
 from steadyrag.wiring.readiness import build_probes
 
 settings = load()
-configure(settings.log_level)
+log.configure(settings.log_level)
+metrics.configure(settings.metrics)
+spans.configure(settings.tracing)
 preload(settings)
 probes, breakers = build_probes(settings)
 health = health_router(probes, breakers=breakers, version=build_version(__file__))

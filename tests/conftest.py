@@ -1,5 +1,7 @@
 """Fixtures for every folder of tests."""
 
+import pytest
+
 from servers import (
     certificates,
     dynamo_table,
@@ -9,6 +11,7 @@ from servers import (
     valkey_server,
     valkey_tls,
 )
+from steadyrag.telemetry import metrics
 
 __all__ = [
     "certificates",
@@ -19,3 +22,9 @@ __all__ = [
     "valkey_server",
     "valkey_tls",
 ]
+
+
+@pytest.fixture(autouse=True)
+def strict_metrics():
+    """A metric that is not in the catalogue fails the test that counts it."""
+    metrics.configure("off", strict=True)

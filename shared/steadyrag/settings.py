@@ -166,6 +166,16 @@ class Settings(BaseModel):
     table_prefix: TablePrefix | None = _variable(
         "STEADYRAG_TABLE_PREFIX", None, "DynamoDB tables, such as PREFIXcache; none without it"
     )
+    local_dynamodb_url: Url | None = _variable(
+        "STEADYRAG_LOCAL_DYNAMODB_URL",
+        None,
+        "a DynamoDB on this machine that takes any credentials, http://127.0.0.1:…; else AWS's",
+    )
+    local_aws: Path = _variable(
+        "STEADYRAG_LOCAL_AWS",
+        Path(".venv-cloud/bin/ministack"),
+        "the local AWS's program, ministack, for `serve --stores`",
+    )
     result_ttl_s: float = _variable(
         "STEADYRAG_RESULT_TTL_S", 3600, "how long an answer is given again", ge=0, le=604_800
     )

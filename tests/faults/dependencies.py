@@ -29,7 +29,19 @@ from vendors import Fault, OpenAIVendor, PineconeVendor, serving
 from vendors.server import Vendor
 
 type Dependency = Literal["embedding", "vector", "keyword", "reranker", "LLM", "Valkey", "DynamoDB"]
-type Kind = Literal["refused", "timeout", "5xx", "429", "reset", "garbage"]
+type Kind = Literal[
+    "refused",
+    "timeout",
+    "5xx",
+    "429",
+    "reset",
+    "garbage",
+    "half",
+    "drip",
+    "nonsense",
+    "wrong dimension",
+    "empty",
+]
 
 DEPENDENCIES: Sequence[Dependency] = (
     "embedding",
@@ -41,6 +53,18 @@ DEPENDENCIES: Sequence[Dependency] = (
     "DynamoDB",
 )
 KINDS: Sequence[Kind] = ("refused", "timeout", "5xx", "429", "reset", "garbage")
+
+SUBTLE: Sequence[tuple[Dependency, Kind]] = (
+    *(
+        (dependency, kind)
+        for dependency in DEPENDENCIES[:5]
+        for kind in ("half", "drip", "nonsense")
+    ),
+    ("embedding", "wrong dimension"),
+    ("LLM", "empty"),
+)
+"""What only a vendor that is up can do: half a body, one byte at a time, JSON that is nothing one
+asked for, vectors one element short, a model that stops without a word."""
 
 STORE_PATIENCE_S = 0.4
 """A busy machine must not look like a slow store. In service it is 0.1 s."""
@@ -56,6 +80,11 @@ _VENDOR_FAULTS: Mapping[Kind, Fault] = {
     "5xx": Fault("status", status=503),
     "429": Fault("status", status=429),
     "garbage": Fault("garbage"),
+    "half": Fault("half"),
+    "drip": Fault("drip"),
+    "nonsense": Fault("nonsense"),
+    "wrong dimension": Fault("wrong_dimension"),
+    "empty": Fault("empty"),
 }
 
 

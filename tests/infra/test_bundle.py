@@ -1,5 +1,6 @@
 """How the layer and the functions are put together, on small trees of files."""
 
+import re
 import shutil
 import struct
 import sys
@@ -45,6 +46,22 @@ def test_what_lambda_brings_stops_the_build(tmp_path: Path) -> None:
     files(tmp_path, "botocore/__init__.py")
     with pytest.raises(SystemExit, match="botocore is in the bundle"):
         bundle.check("arm64", tmp_path)
+
+
+def test_what_lambda_brings_is_not_installed() -> None:
+    pins = bundle.bundled((ROOT / bundle.REQUIREMENTS).read_text(encoding="utf-8"))
+    names = {line.partition("==")[0] for line in pins.splitlines() if "==" in line}
+    assert {"aws-xray-sdk", "jmespath", "openai", "wrapt"} <= names
+    assert not names & set(bundle.OF_THE_RUNTIME)
+    assert pins.count("--hash=") >= len(names)
+
+
+def test_what_lambda_brings_is_needed_by_nothing_else_of_the_layer() -> None:
+    text = (ROOT / bundle.REQUIREMENTS).read_text(encoding="utf-8")
+    for name in set(bundle.OF_THE_RUNTIME) - {"boto3", "botocore"}:
+        (pin,) = re.findall(rf"^{name}==(?:.*\n)+?(?=\S|\Z)", text, flags=re.MULTILINE)
+        needed_by = set(re.findall(r"#\s+(?:via )?([a-z][a-z0-9-]+)$", pin, flags=re.MULTILINE))
+        assert needed_by - {"via"} <= set(bundle.OF_THE_RUNTIME)
 
 
 def test_the_size_tells_bytecode_from_the_rest(tmp_path: Path) -> None:

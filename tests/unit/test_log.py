@@ -1,5 +1,6 @@
 """What a log line holds, and what it never does."""
 
+import asyncio
 import io
 import json
 import logging
@@ -10,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from steadyrag.domain.errors import Unavailable
-from steadyrag.telemetry.log import configure
+from steadyrag.telemetry.log import configure, request
 
 SECRET = "a-private-question-with-sk-key"
 
@@ -76,3 +77,30 @@ def test_what_lets_us_down_is_told_in_our_words(
     except Unavailable:
         log.exception("it broke")
     assert line(printed)["exception"].endswith("Unavailable: llm: answered 503\n")
+
+
+def test_a_line_inside_a_request_carries_its_id(printed: io.StringIO) -> None:
+    with request("req-1"):
+        log.warning("stage lost")
+    assert line(printed)["request_id"] == "req-1"
+
+
+def test_a_line_outside_of_a_request_carries_none(printed: io.StringIO) -> None:
+    with request("req-1"):
+        pass
+    log.info("started")
+    assert "request_id" not in line(printed)
+
+
+async def test_requests_side_by_side_keep_their_ids_in_every_task(printed: io.StringIO) -> None:
+    async def stage() -> None:
+        await asyncio.sleep(0)
+        log.info("stage")
+
+    async def one(request_id: str) -> None:
+        with request(request_id):
+            await asyncio.gather(stage(), stage())
+
+    await asyncio.gather(one("req-1"), one("req-2"))
+    lines = [json.loads(text)["request_id"] for text in printed.getvalue().splitlines()]
+    assert sorted(lines) == ["req-1", "req-1", "req-2", "req-2"]

@@ -1,4 +1,5 @@
-"""What every response gets: a request id, CORS, and never a stack trace."""
+"""What every response gets: a request id, CORS, and never a stack trace. What is logged and
+counted meanwhile is the request's."""
 
 import logging
 import re
@@ -8,6 +9,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steadyrag.api.problems import problem
+from steadyrag.telemetry.log import request
+from steadyrag.telemetry.metrics import collecting
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,10 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        with request(request_id), collecting():
+            await self._respond(scope, receive, send, request_id)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         scope.setdefault("state", {})["request_id"] = request_id
         extra = [*self._headers, (b"x-request-id", request_id.encode())]
         started = False
@@ -54,7 +61,7 @@ class Envelope:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            log.exception("request broke", extra={"request_id": request_id})
+            log.exception("request broke")
             if started:
                 raise
             response = problem(

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steadyrag.domain.errors import CallerError
 from steadyrag.resilience.limiter import Caller, Decision, RateLimiter
+from steadyrag.telemetry import catalogue, metrics
 
 EVERY_KEY = "*"
 
@@ -49,6 +50,7 @@ class RateLimit:
         decision = await self._limiter.check(caller, route=_route(request.scope))
         request.scope.setdefault("state", {})["rate_limit"] = decision
         if not decision.allowed and (worst := decision.tightest):
+            metrics.count(catalogue.RATE_LIMITED)
             limit = worst.rule.limit
             raise RateLimited(
                 f"more than {limit.count} requests in {limit.window_s} s; "

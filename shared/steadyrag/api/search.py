@@ -15,6 +15,8 @@ from steadyrag.api.rate_limit import RateLimit
 from steadyrag.api.schemas import Problem, SearchRequest, SearchResponse, search_body
 from steadyrag.domain.models import Answer
 from steadyrag.search import Service, search
+from steadyrag.telemetry import metrics
+from steadyrag.telemetry.spans import annotate, span
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +52,13 @@ def search_router(service: Service, rate_limit: RateLimit | None = None) -> APIR
     )
     async def ask(request: Request) -> Response:
         """Answers from the indexed documents, in the question's language, with citations."""
-        query = (await read_json(request, SearchRequest)).to_query()
-        deadline_s = request_deadline_s(request.scope, default_s=service.options.deadline_s)
-        await limit.enforce(request, user=query.user)
-        refresh = "no-cache" in request.headers.get("cache-control", "").lower()
-        answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
-        _log(answer, request)
+        with span("search"):
+            query = (await read_json(request, SearchRequest)).to_query()
+            deadline_s = request_deadline_s(request.scope, default_s=service.options.deadline_s)
+            await limit.enforce(request, user=query.user)
+            refresh = "no-cache" in request.headers.get("cache-control", "").lower()
+            answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
+            _record(answer)
         return Response(
             json.dumps(search_body(answer), ensure_ascii=False).encode(),
             media_type="application/json",
@@ -75,17 +78,22 @@ def server_timing(timings_ms: Mapping[str, float]) -> str:
     return ", ".join(f"{stage};dur={ms:g}" for stage, ms in timings_ms.items())
 
 
-def _log(answer: Answer, request: Request) -> None:
+def _record(answer: Answer) -> None:
+    """Says in log, metrics and trace what the answer says."""
     log.info(
         "search",
         extra={
-            "request_id": request.state.request_id,
             "search_id": answer.search_id,
             "mode": answer.mode,
             "degraded": list(answer.degraded),
+            "cache": answer.cache.status,
             "sources": len(answer.sources),
             "top_score": max((source.score for source in answer.sources), default=None),
             "model": answer.model,
             "timings_ms": dict(answer.timings_ms),
         },
     )
+    metrics.answered(answer)
+    annotate(search_id=answer.search_id, mode=answer.mode, cache=answer.cache.status)
+    if answer.degraded:
+        annotate(degraded=",".join(answer.degraded))

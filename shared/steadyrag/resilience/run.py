@@ -16,6 +16,7 @@ from steadyrag.resilience.breakers import Breakers
 from steadyrag.resilience.calling import call_dependency
 from steadyrag.resilience.deadline import Clock, deadline, remaining_s
 from steadyrag.resilience.retry import CHEAP_WITHIN_S
+from steadyrag.telemetry.spans import span
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +52,19 @@ class Run:
         """
         started = self.clock()
         try:
-            with deadline(slice_s(stage, left_s=remaining_s(), cap_s=cap_s)):
+            with span(stage), deadline(slice_s(stage, left_s=remaining_s(), cap_s=cap_s)):
                 if dependency is None:
                     async with asyncio.timeout(remaining_s()):
                         return await call()
                 return await self._guarded(stage, call, dependency, cap_s)
         except TimeoutError:
-            self._lose(stage, "took longer than its share of the deadline")
+            self._lose(stage, dependency, "took longer than its share of the deadline")
         except DependencyError as error:
-            self._lose(stage, f"{type(error).__name__}: {error.problem}")
+            reason = f"{type(error).__name__}: {error.problem}"
+            self._lose(stage, dependency or error.dependency, reason)
         except Exception as error:  # a bug in an adapter costs its stage, not the answer
             log.exception("stage broke", extra={"stage": stage})
-            self._lose(stage, type(error).__name__)
+            self._lose(stage, dependency, type(error).__name__)
         finally:
             self.timings_ms[stage] = round((self.clock() - started) * 1000, 2)
         return None
@@ -80,6 +82,8 @@ class Run:
             failed_within_s=CHEAP_WITHIN_S if paid_for else math.inf,
         )
 
-    def _lose(self, stage: str, reason: str) -> None:
+    def _lose(self, stage: str, dependency: str | None, reason: str) -> None:
         self.lost.append(stage)
-        log.warning("stage lost", extra={"stage": stage, "reason": reason})
+        log.warning(
+            "stage lost", extra={"stage": stage, "dependency": dependency, "reason": reason}
+        )

@@ -4,6 +4,8 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -14,20 +16,40 @@ type ExcInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
 
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
 
 def configure(level: str = "INFO", *, service: str = "steadyrag") -> None:
     """Sends every `steadyrag` log line to standard error as JSON. Safe to call twice.
 
-    Fields passed as `extra` become keys. User text is never passed to a log call.
+    Fields passed as `extra` become keys; inside `request` there is `request_id` too. User text
+    is never passed to a log call.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter())
+    handler.addFilter(_add_request_id)
     logger = logging.getLogger("steadyrag")
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
     for chatty in ("httpx", "httpx2", "pinecone", "openai", "botocore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@contextmanager
+def request(request_id: str) -> Iterator[None]:
+    """Every line logged inside, in tasks begun inside too, carries this id."""
+    token = _request_id.set(request_id)
+    try:
+        yield
+    finally:
+        _request_id.reset(token)
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    if (request_id := _request_id.get()) is not None:
+        record.request_id = request_id
+    return True
 
 
 class _Formatter(LambdaPowertoolsFormatter):

@@ -10,6 +10,7 @@ from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Rera
 from steadyrag.resilience.batching import BatchedEmbedder
 from steadyrag.resilience.breakers import BREAKERS_KEY, Breakers
 from steadyrag.resilience.guarded_embedder import GuardedEmbedder
+from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.resilience.nearest import nearest
 from steadyrag.wiring import parts as chosen
 from steadyrag.wiring.stores import shared_stores
@@ -43,6 +44,16 @@ def probes(service: Service) -> Probes:
     while isinstance(embedder, BatchedEmbedder | GuardedEmbedder):
         embedder = embedder.inner
     return _probes(embedder, service.index, service.reranker, service.generator, service.stores)
+
+
+def breaker_states(service: Service) -> States:
+    """Where a running service's circuits stand: the fleet's, and this process's own of its
+    stores, which can't share theirs through what is down."""
+    own = {s.name: s.breaker.state for s in service.stores if isinstance(s, GuardedStore)}
+    return {
+        **service.breakers.states(),
+        **{name: state for name, state in own.items() if state != "closed"},
+    }
 
 
 async def _fleet(stores: Iterable[SharedStore]) -> States:

@@ -14,6 +14,7 @@ from steadyrag.resilience.breakers import Breakers
 from steadyrag.resilience.guarded_embedder import GuardedEmbedder
 from steadyrag.resilience.limiter import RateLimiter
 from steadyrag.search import Options, Service
+from steadyrag.telemetry import metrics
 from steadyrag.wiring import parts as chosen
 from steadyrag.wiring.stores import answer_cache, guarded_stores
 
@@ -36,7 +37,12 @@ def build(
     stores = overrides.pop("stores", None)
     if stores is None:
         stores = guarded_stores(settings, clock=clock)
-    breakers = Breakers(stores, clock=clock)
+    breakers = overrides.pop("breakers", None) or Breakers(
+        stores,
+        clock=clock,
+        on_transition=metrics.on_transition,
+        on_refused=metrics.on_refused,
+    )
     embedder: Embedder = overrides.pop("embedder", None) or chosen.embedder(settings)
     index: Index = overrides.get("index") or chosen.index(settings, embedder)
     parts: dict[str, Any] = {
@@ -74,7 +80,7 @@ def rate_limit(
         key=parse_limit(settings.key_rate_limit),
         overrides=parse_overrides(settings.rate_limit_overrides),
     )
-    limiter = RateLimiter(service.stores, rules=rules, clock=clock)
+    limiter = RateLimiter(service.stores, rules=rules, clock=clock, on_fallback=metrics.on_fallback)
     return RateLimit(limiter, trusted_keys=trusted)
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from steadyrag import __version__
 from steadyrag.domain.ports import Embedder, Index, Versioned
 from steadyrag.domain.prompt import INSTRUCTIONS
 from steadyrag.resilience.answer_cache import AnswerCache
+from steadyrag.resilience.breaker import LocalBreaker
 from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.resilience.request_state import Tier
 from steadyrag.resilience.shared_state import CacheLimits, SharedState
+from steadyrag.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from steadyrag.adapters.local.announced import StoreAddresses
     from steadyrag.domain.ports import SharedStore
     from steadyrag.settings import Settings
 
@@ -44,15 +48,68 @@ def shared_stores(
     if settings.table_prefix:
         from steadyrag.adapters.dynamodb import DynamoStore
 
-        table = f"{settings.table_prefix}cache"
-        stores.append(DynamoStore(table=table, timeout_s=timeout_s, clock=clock))
+        stores.append(
+            DynamoStore(
+                table=f"{settings.table_prefix}cache",
+                endpoint_url=settings.local_dynamodb_url,
+                local=settings.local_dynamodb_url is not None,
+                timeout_s=timeout_s,
+                clock=clock,
+            )
+        )
     return stores
 
 
 def guarded_stores(settings: Settings, *, clock: Clock = time.time) -> list[GuardedStore]:
     """The same as a search uses them: none can hold it up."""
     stores = shared_stores(settings, timeout_s=CLIENT_TIMEOUT_S, clock=clock)
-    return [GuardedStore(store, clock=clock) for store in stores]
+    return [GuardedStore(store, breaker=_breaker(store, clock), clock=clock) for store in stores]
+
+
+def _breaker(store: SharedStore, clock: Clock) -> LocalBreaker:
+    return LocalBreaker(store.name, clock=clock, on_transition=metrics.on_transition)
+
+
+@contextmanager
+def local_stores(
+    settings: Settings, report: Callable[[str], None]
+) -> Iterator[Callable[[], Settings]]:
+    """Real stores on this machine, as long as the block lasts, for those that the settings do
+    not name. They start at once; what it yields waits for them and returns the settings with
+    their addresses, which an ingest on the same data directory finds from then on. `report`
+    is told of a store that does not start, and the settings go without it.
+
+    Where nobody else shares them, only a rate limit that was set holds.
+    """
+    from steadyrag.adapters.local import stores
+    from steadyrag.adapters.local.announced import announced
+
+    with ExitStack() as running:
+        addresses = running.enter_context(
+            stores.local_stores(
+                settings.data_dir,
+                valkey=not settings.cache_url,
+                ministack=None if settings.table_prefix else settings.local_aws,
+                report=report,
+            )
+        )
+
+        def ready() -> Settings:
+            started = {name: at for name, at in asdict(addresses()).items() if at is not None}
+            if not (settings.cache_url or settings.table_prefix):
+                started["rate_limit"] = settings.rate_limit or "off"
+            complete = settings.model_copy(update=started)
+            running.enter_context(announced(settings.data_dir, store_addresses(complete)))
+            return complete
+
+        yield ready
+
+
+def store_addresses(settings: Settings) -> StoreAddresses:
+    """Where the settings say that the stores are."""
+    from steadyrag.adapters.local.announced import StoreAddresses
+
+    return StoreAddresses(**{f.name: getattr(settings, f.name) for f in fields(StoreAddresses)})
 
 
 def answer_cache(

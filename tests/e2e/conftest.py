@@ -5,14 +5,15 @@ adapted template) stays in `.aws-sam/e2e` until the next run.
 """
 
 import contextlib
+import ipaddress
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -32,7 +33,13 @@ CLI = Path(sys.executable).parent / "steadyrag"
 KEYS = {"openai-api-key": "sk-local-openai", "pinecone-api-key": "pc-local"}
 """What the vendor servers take, under the names that the template defaults to."""
 
+type Caller = Callable[[], httpx.Client]
+
 type Step = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
+class Command(Protocol):
+    def __call__(self, *arguments: str, env: Mapping[str, str]) -> str: ...
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -113,6 +120,15 @@ class Vendors:
         listed: list[dict[str, Any]] = httpx.get(f"{self.openai}/_requests").json()
         return listed
 
+    def asked_in_all(self) -> int:
+        """How many requests both have had."""
+        addresses = (self.openai, self.pinecone)
+        return sum(len(httpx.get(f"{address}/_requests").json()) for address in addresses)
+
+    def settle(self) -> None:
+        """Makes what has been written to the index visible now."""
+        httpx.post(f"{self.pinecone}/_settle").raise_for_status()
+
 
 @pytest.fixture(scope="session")
 def vendors(work: Path, step: Step, cloud: stack.Cloud) -> Iterator[Vendors]:
@@ -149,9 +165,9 @@ def cloud(work: Path, step: Step) -> Iterator[stack.Cloud]:
 
 
 @pytest.fixture(scope="session")
-def index_host(work: Path, step: Step, cloud: stack.Cloud, vendors: Vendors) -> str:
-    """An index made and filled with this folder's documents by the project's own commands."""
-    env = {
+def shell(work: Path, cloud: stack.Cloud, vendors: Vendors) -> dict[str, str]:
+    """What a deployer exports before the project's own commands."""
+    return {
         **cloud.environment(),
         "STEADYRAG_EMBEDDER": "openai",
         "STEADYRAG_INDEX": "pinecone",
@@ -161,13 +177,27 @@ def index_host(work: Path, step: Step, cloud: stack.Cloud, vendors: Vendors) -> 
         "PINECONE_API_KEY": KEYS["pinecone-api-key"],
         "STEADYRAG_DATA_DIR": str(work / "data"),
     }
-    log = work / "cli.log"
+
+
+@pytest.fixture(scope="session")
+def command(work: Path) -> Command:
+    """Runs one of the project's own commands and returns what it printed."""
+
+    def steadyrag(*arguments: str, env: Mapping[str, str]) -> str:
+        log = work / "cli.log"
+        return run([str(CLI), *arguments], env=env, log=log, cwd=work, timeout_s=120)
+
+    return steadyrag
+
+
+@pytest.fixture(scope="session")
+def index_host(step: Step, shell: dict[str, str], command: Command) -> str:
+    """An index made and filled with this folder's documents."""
     with step("steadyrag index create"):
-        said = run([str(CLI), "index", "create"], env=env, log=log, cwd=work, timeout_s=60)
+        said = command("index", "create", env=shell)
         host = said.partition("STEADYRAG_PINECONE_INDEX_HOST=")[2].split()[0]
     with step("steadyrag ingest"):
-        env["STEADYRAG_PINECONE_INDEX_HOST"] = host
-        run([str(CLI), "ingest", str(DOCUMENTS)], env=env, log=log, cwd=work, timeout_s=120)
+        command("ingest", str(DOCUMENTS), env={**shell, "STEADYRAG_PINECONE_INDEX_HOST": host})
     return host
 
 
@@ -212,11 +242,25 @@ def anonymous(deployed: stack.Deployed) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def client(deployed: stack.Deployed) -> Iterator[httpx.Client]:
-    """A caller with the stack's first key."""
-    headers = {"x-api-key": deployed.api_key}
-    with httpx.Client(base_url=deployed.url, headers=headers, timeout=30) as client:
-        yield client
+def caller(deployed: stack.Deployed) -> Iterator[Caller]:
+    """Makes callers with the stack's first key, each at an address of its own: without an id
+    of the key, which the local AWS doesn't pass on, the address is what limits count."""
+    addresses = ipaddress.ip_network("198.51.100.0/24").hosts()
+    with contextlib.ExitStack() as open_clients:
+
+        def make() -> httpx.Client:
+            # AWS takes the address from the connection, the local gateway from this header.
+            headers = {"x-api-key": deployed.api_key, "x-forwarded-for": str(next(addresses))}
+            client = httpx.Client(base_url=deployed.url, headers=headers, timeout=30)
+            return open_clients.enter_context(client)
+
+        yield make
+
+
+@pytest.fixture
+def client(caller: Caller) -> httpx.Client:
+    """A caller who has not asked anything yet."""
+    return caller()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -92,7 +92,7 @@ def test_without_a_valid_key_there_is_nothing_but_a_problem_document(
 
 def test_a_flood_without_a_key_is_turned_away_by_the_gateway(anonymous: httpx.Client) -> None:
     refused: list[httpx.Response] = []
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(4) as pool:
         for _ in range(10):
             answers = list(pool.map(lambda _: anonymous.get("/health/live"), range(50)))
             assert {answer.status_code for answer in answers} <= {200, 429}

@@ -1,21 +1,27 @@
 """What `template.yaml` promises, read as CloudFormation reads it."""
 
 import ast
+import inspect
 import json
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from infra.cloudformation import ROOT, Template
+from steadyrag.adapters import dynamodb
+from steadyrag.adapters.dynamodb_table import create_table
 from steadyrag.api.problems import TYPES
+from steadyrag.domain.limits import Rules, parse_limit
 from steadyrag.settings import VARIABLES, load
 
 FUNCTION = "AWS::Serverless::Function"
 HOST = "docs-ab12cd3.svc.aped-4627-b74a.pinecone.io"
 GATEWAY_TIMEOUT_S = 29
+COLD_START_S = 3
+"""What the slowest deadline leaves for an environment that has to start first."""
 
 
 def template(**parameters: str) -> Template:
@@ -26,6 +32,7 @@ FUNCTIONS = dict(template().of_type(FUNCTION))
 ROLES = dict(template().of_type("AWS::IAM::Role"))
 LOG_GROUPS = dict(template().of_type("AWS::Logs::LogGroup"))
 (API,) = dict(template().of_type("AWS::Serverless::Api")).values()
+((TABLE_ID, TABLE),) = template().of_type("AWS::DynamoDB::Table")
 
 
 def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -126,6 +133,70 @@ def test_a_function_may_decrypt_with_the_deployers_own_key_when_one_is_named() -
             assert found == expected, name
 
 
+class Recorder:
+    """A boto3 session and its DynamoDB client, which keep what they are told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {}
+
+    def client(self, *_: object, **__: object) -> Self:
+        return self
+
+    def create_table(self, **request: Any) -> None:
+        self.told |= request
+
+    def update_time_to_live(self, **request: Any) -> None:
+        self.told |= request
+
+    def describe_table(self, **_: Any) -> dict[str, Any]:
+        return {"Table": {"TableStatus": "ACTIVE"}}
+
+
+def test_the_table_has_the_shape_that_the_store_gives_a_local_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr("boto3.session.Session", lambda: recorder)
+    create_table(table="any")
+    assert TABLE["KeySchema"] == recorder.told["KeySchema"]
+    assert TABLE["AttributeDefinitions"] == recorder.told["AttributeDefinitions"]
+    assert TABLE["BillingMode"] == recorder.told["BillingMode"]
+    assert TABLE["TimeToLiveSpecification"] == recorder.told["TimeToLiveSpecification"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_functions_settings_name_the_table(name: str) -> None:
+    prefix = load(environment(FUNCTIONS[name])).table_prefix
+    assert TABLE["TableName"] == f"{prefix}cache"
+    assert template().resolve(template().raw["Outputs"]["TablePrefix"]["Value"]) == prefix
+
+
+def test_the_table_goes_with_the_stack_and_is_not_backed_up() -> None:
+    resource = template().raw["Resources"][TABLE_ID]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Delete")
+    assert TABLE["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": False}
+    assert {tag["Key"]: tag["Value"] for tag in TABLE["Tags"]} == {
+        "Service": "steadyrag",
+        "Environment": "dev",
+    }
+
+
+def test_a_search_may_do_with_the_table_what_the_store_does_and_health_may_read_it() -> None:
+    called = re.findall(r'"((?:batch_)?[a-z]+_item)"', inspect.getsource(dynamodb))
+    actions = {f"dynamodb:{operation.title().replace('_', '')}" for operation in called}
+    assert len(actions) == 5
+    allowed = {}
+    for name, function in FUNCTIONS.items():
+        (table,) = [
+            statement
+            for statement in statements(ROLES[function["Role"]["Fn::GetAtt"][0]])
+            if any(action.startswith("dynamodb:") for action in as_list(statement["Action"]))
+        ]
+        assert table["Resource"] == {"Fn::GetAtt": [TABLE_ID, "Arn"]}
+        allowed[name] = set(as_list(table["Action"]))
+    assert allowed == {"SearchFunction": actions, "HealthFunction": {"dynamodb:BatchGetItem"}}
+
+
 @pytest.mark.parametrize(
     ("parameter", "good", "bad"),
     [
@@ -140,6 +211,57 @@ def test_a_bad_address_stops_the_deployment_and_not_the_function(
     pattern = template().parameters[parameter]["AllowedPattern"]
     assert all(re.fullmatch(pattern, value) for value in good)
     assert not any(re.fullmatch(pattern, value) for value in bad)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "variable", "good", "bad"),
+    [
+        (
+            "UserRateLimit",
+            "STEADYRAG_RATE_LIMIT",
+            ["off", "1/second", "10/minute", "999999/day"],
+            ["", "10", "0/minute", "10/fortnight", "1000001/minute", "Off"],
+        ),
+        (
+            "KeyRateLimit",
+            "STEADYRAG_KEY_RATE_LIMIT",
+            ["off", "600/minute"],
+            ["", "-1/minute", "600 a minute"],
+        ),
+        (
+            "RateLimitOverrides",
+            "STEADYRAG_RATE_LIMIT_OVERRIDES",
+            ["", "key:a1b2c3=off", "user:/search=20/minute,key:/a/{id}=1/day,key:a:/b=2/hour"],
+            ["a1b2c3=6000/minute", "key:=1/day", "key:a=1", "key:a=1/day,", "key:a=1/day, key:b"],
+        ),
+        (
+            "TrustedKeys",
+            "STEADYRAG_TRUSTED_KEYS",
+            ["", "*", "a1b2c3", "a1b2c3,d4e5f6"],
+            ["*,a1b2c3", "a1b2c3,", "a1b2c3, d4e5f6"],
+        ),
+    ],
+)
+def test_a_bad_limit_stops_the_deployment_and_not_the_function(
+    parameter: str, variable: str, good: list[str], bad: list[str]
+) -> None:
+    """`sam` cuts a value at its first space: what is left of a list must not pass for one."""
+    pattern = template().parameters[parameter]["AllowedPattern"]
+    assert not [value for value in bad if re.fullmatch(pattern, value)]
+    for value in good:
+        assert re.fullmatch(pattern, value)
+        for _, function in template(**{parameter: value}).of_type(FUNCTION):
+            given = environment(function)
+            assert given[variable] == value
+            load(given)
+
+
+def test_another_model_stands_in_only_when_it_is_named() -> None:
+    for model in ("", "gpt-6-mini"):
+        for _, function in template(ChatFallbackModel=model).of_type(FUNCTION):
+            given = environment(function)
+            assert given.get("STEADYRAG_CHAT_FALLBACK_MODEL", "") == model
+            assert ("STEADYRAG_CHAT_FALLBACK_MODEL" in given) is bool(model)
 
 
 def environment(function: dict[str, Any]) -> dict[str, str]:
@@ -160,11 +282,17 @@ def test_a_default_is_the_same_deployed_as_on_a_laptop() -> None:
     elsewhere = {
         *("STEADYRAG_EMBEDDER", "STEADYRAG_INDEX", "STEADYRAG_RERANKER", "STEADYRAG_GENERATOR"),
         *("STEADYRAG_OPENAI_API_KEY_FROM", "STEADYRAG_PINECONE_API_KEY_FROM"),
-        "STEADYRAG_PINECONE_INDEX_HOST",
+        *("STEADYRAG_PINECONE_INDEX_HOST", "STEADYRAG_TABLE_PREFIX"),
+        *("STEADYRAG_RATE_LIMIT", "STEADYRAG_METRICS", "STEADYRAG_TRACING"),
     }
     deployed = load(given).model_dump(by_alias=True)
     for name in given.keys() - elsewhere:
         assert deployed[name] == VARIABLES[name].default, name
+
+
+def test_an_end_users_limit_is_the_one_that_comes_with_a_shared_store() -> None:
+    given = environment(FUNCTIONS["SearchFunction"])
+    assert parse_limit(given["STEADYRAG_RATE_LIMIT"]) == Rules().user
 
 
 @pytest.mark.parametrize("bound", ["MinValue", "MaxValue"])
@@ -190,6 +318,7 @@ def test_another_vendor_address_reaches_the_functions_only_when_given() -> None:
 def test_a_search_ends_before_its_function_and_the_function_before_the_gateway() -> None:
     longest = template().parameters["DeadlineSeconds"]["MaxValue"]
     assert longest < FUNCTIONS["SearchFunction"]["Timeout"] < GATEWAY_TIMEOUT_S
+    assert longest + COLD_START_S <= GATEWAY_TIMEOUT_S
     assert all(function["Timeout"] < GATEWAY_TIMEOUT_S for function in FUNCTIONS.values())
 
 

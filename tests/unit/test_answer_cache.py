@@ -148,6 +148,14 @@ async def test_a_degraded_answer_is_not_stored(fleet, mode):
     assert fleet.valkey.calls["write"] == fleet.dynamodb.calls["write"] == 0
 
 
+async def test_that_nothing_was_found_is_not_stored(fleet):
+    pipeline = Pipeline(an_answer("No documents have been indexed yet.", sources=[]))
+    environment = fleet.environment()
+    for _ in range(2):
+        assert (await environment.answer(QUESTION, pipeline)).cache.status == "miss"
+    assert pipeline.calls == 2
+
+
 async def test_a_refresh_computes_and_stores(fleet, pipeline):
     environment = fleet.environment()
     await environment.answer(QUESTION, pipeline)

@@ -7,7 +7,8 @@ from starlette.testclient import TestClient
 
 from fakes import InMemoryStore
 from steadyrag.api import create_app
-from steadyrag.api.rate_limit import RateLimit, RateLimitHeaders, identify
+from steadyrag.api.rate_limit import RateLimit, identify
+from steadyrag.api.rate_limit_headers import RateLimitHeaders
 from steadyrag.domain.limits import Limit, Rules, parse_overrides
 from steadyrag.resilience.limiter import Caller, RateLimiter
 

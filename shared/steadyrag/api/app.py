@@ -14,7 +14,7 @@ from steadyrag import __version__
 from steadyrag.api.body import InvalidFields
 from steadyrag.api.middleware import Envelope
 from steadyrag.api.problems import caller_problem, problem
-from steadyrag.api.rate_limit import RateLimitHeaders
+from steadyrag.api.rate_limit_headers import RateLimitHeaders
 from steadyrag.api.schemas import SearchRequest
 from steadyrag.domain.errors import CallerError
 

@@ -128,7 +128,9 @@ class SharedState:
                 for tier in up
                 if tier.vectors
             ]
-        if answer.mode == "full" and state.storable and state.version is not None:
+        # "Nothing found" is cheap to say again, and wrong as soon as a late write shows.
+        good = answer.mode == "full" and answer.sources
+        if good and state.storable and state.version is not None:
             held = HeldAnswer(answer, state.began_at, state.version)
             packed = pack_answer(held)
             self._hold_answer(state.key, held, len(packed))

@@ -1,5 +1,6 @@
 """`make faults [ONLY="matrix herd"] [PAIRS=1] [OUT=file.json]`"""
 
+import logging
 import os
 import time
 from importlib import import_module
@@ -30,6 +31,7 @@ SCENARIOS = (
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 def main(only: tuple[str, ...], pairs: bool, out: Path | None) -> None:
     """Break everything, one thing after the other, and say what callers saw."""
+    logging.getLogger("steadyrag").setLevel(logging.ERROR)  # lost stages are what is wanted
     load = round(os.getloadavg()[0], 2)
     outcomes = []
     with world(pairs=pairs) as around:

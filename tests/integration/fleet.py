@@ -1,5 +1,10 @@
-"""Several processes on one shared store, let go at the same moment."""
+"""Several processes that each stand for one environment, let go at the same moment.
 
+A worker is a module: run with `python -m`, it reads one JSON object on its command line (what
+it is to know) and then obeys orders. `obey` is its side of the conversation, `Fleet` the other.
+"""
+
+import asyncio
 import contextlib
 import json
 import os
@@ -10,21 +15,29 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-WORKER = Path(__file__).with_name("fleet_worker.py")
+STORE_WORKER = "integration.fleet_worker"
 
 
 class Fleet:
-    """`size` processes that each stand for one environment."""
+    """`size` processes that each run `worker`, with `variables` in their environment."""
 
-    def __init__(self, size: int, where: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        size: int,
+        told: Mapping[str, Any],
+        *,
+        worker: str = STORE_WORKER,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         environment = os.environ | {
-            "PYTHONPATH": str(ROOT / "shared"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "shared"), str(ROOT / "tests")]),
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
+            **(variables or {}),
         }
         self._processes = [
             subprocess.Popen(
-                [sys.executable, str(WORKER), json.dumps(where)],
+                [sys.executable, "-m", worker, json.dumps(told)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -37,7 +50,7 @@ class Fleet:
         """Returns when every process is ready for orders."""
         self._answers()
 
-    def all(self, do: str, **order: Any) -> list[dict[str, int]]:
+    def all(self, do: str, **order: Any) -> list[Any]:
         """What each process says once all have been told to start."""
         for process in self._processes:
             process.stdin.write(json.dumps({"do": do, **order}) + "\n")
@@ -64,11 +77,27 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def fleet(size: int, where: Mapping[str, Any]) -> Iterator[Fleet]:
+def fleet(
+    size: int,
+    told: Mapping[str, Any],
+    *,
+    worker: str = STORE_WORKER,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Fleet]:
     """Running and connected when it is handed over."""
-    started = Fleet(size, where)
+    started = Fleet(size, told, worker=worker, variables=variables)
     try:
         started.connected()
         yield started
     finally:
         started.stop()
+
+
+async def obey(environment: object) -> None:
+    """Says that it is ready, then carries out one order on each line of standard input by
+    the method of that name, and answers with one line, until the input ends."""
+    print(json.dumps("ready"), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        order = json.loads(line)
+        outcome = await getattr(environment, order.pop("do"))(**order)
+        print(json.dumps(outcome), flush=True)

@@ -1,8 +1,6 @@
-"""One environment of a fleet, as a process: told what to do and reporting, line by line.
+"""A worker of `fleet`: one environment as far as it shares limits and circuits.
 
-Reads one JSON object on its command line (where the store is), then one on each line of
-standard input (what to do), and answers each with one line. Tests start several and let
-them go at the same moment.
+It is told where the store is.
 """
 
 import asyncio
@@ -11,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from integration.fleet import obey
 from steadyrag.adapters.dynamodb import DynamoStore
 from steadyrag.adapters.valkey import ValkeyStore
 from steadyrag.domain.errors import Unavailable
@@ -86,11 +85,7 @@ async def main(where: dict[str, Any]) -> None:
     clock = Clock()
     environment = Environment(open_store(clock=clock, **where), clock)
     await environment.store.read(("warm",))
-    print(json.dumps("ready"), flush=True)
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        order = json.loads(line)
-        outcome = await getattr(environment, order.pop("do"))(**order)
-        print(json.dumps(outcome), flush=True)
+    await obey(environment)
     await environment.store.aclose()
 
 

@@ -388,6 +388,17 @@ class TestOnceForEveryone:
         )
         assert [a.mode for a in answers] == ["partial"] * 4
 
+    async def test_one_look_that_fails_is_no_reason_to_compute_twice(self, fleet):
+        pipeline = slow_pipeline(0.2)
+        first = asyncio.create_task(fleet.environment().answer(QUESTION, pipeline))
+        await asyncio.sleep(0.02)
+        other = fleet.environment()
+        second = asyncio.create_task(other.answer(QUESTION, pipeline))
+        await asyncio.sleep(0.01)
+        fleet.valkey.fail(DOWN, on="read", times=1)
+        await asyncio.gather(first, second)
+        assert pipeline.calls == 1
+
     async def test_an_environment_that_died_holds_up_nobody_for_longer_than_its_lease(
         self, fleet, pipeline
     ):

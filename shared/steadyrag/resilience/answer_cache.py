@@ -11,6 +11,7 @@ from dataclasses import replace
 from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.models import Answer, CacheInfo, Query
 from steadyrag.resilience.answers import again
+from steadyrag.resilience.breaker import CircuitOpen
 from steadyrag.resilience.deadline import remaining_s
 from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.resilience.keys import lease_key
@@ -23,6 +24,8 @@ type Compute = Callable[[RequestState], Awaitable[Answer]]
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 _LONGEST_LEASE_S = 30.0
+_LOOKS_FIRST = 3
+_MOST_FAILED_LOOKS = 2
 
 
 class AnswerCache:
@@ -101,19 +104,28 @@ class AnswerCache:
         self, state: RequestState, store: GuardedStore, lease: str, owner: str
     ) -> Answer | None:
         """The answer that somebody else is computing; None when it takes too long, or when
-        the lease is free again without one: then it can't be held, and waiting is no use."""
+        the lease is free again without one: then it can't be held, and waiting is no use.
+
+        The first looks, which follow each other fast, are reads alone: asking for the lease is
+        a write of one item by everybody. One look that fails is no reason to do the work twice.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + min(remaining_s() / 2, self._wait_s)
-        pause_s = _FIRST_PAUSE_S
-        with suppress(DependencyError):
-            while loop.time() + pause_s < ends_at:
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 1.6, _LONGEST_PAUSE_S)
+        pause_s, looks, failed = _FIRST_PAUSE_S, 0, 0
+        while loop.time() + pause_s < ends_at and failed < _MOST_FAILED_LOOKS:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.6, _LONGEST_PAUSE_S)
+            looks += 1
+            try:
                 if await self.shared.look_again(state):
                     return self._hit(state)
-                if await store.claim(lease, owner, ttl_s=_lease_s()):
+                if looks > _LOOKS_FIRST and await store.claim(lease, owner, ttl_s=_lease_s()):
                     await store.release(lease, owner)
                     return await self._look(state)
+            except CircuitOpen:
+                return None
+            except DependencyError:
+                failed += 1
         return None
 
     async def _look(self, state: RequestState) -> Answer | None:

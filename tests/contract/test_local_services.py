@@ -102,6 +102,15 @@ def test_the_cache_is_bounded_forgets_the_oldest_and_writes_nothing(tmp_path: Pa
     assert {path.name for path in server.log.parent.iterdir()} == {"valkey.log"}
 
 
+def test_a_proxy_for_other_addresses_does_not_come_in_between(tmp_path: Path, monkeypatch):
+    if not LOCAL_AWS.exists():
+        pytest.skip("the local AWS is not installed: make .venv-cloud/.ready")
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with running(start_local_aws(tmp_path, executable=LOCAL_AWS)) as aws:
+        assert listens(aws.port)
+
+
 def test_only_this_machine_can_reach_them(tmp_path: Path):
     if not LOCAL_AWS.exists():
         pytest.skip("the local AWS is not installed: make .venv-cloud/.ready")

@@ -48,6 +48,9 @@ class DynamoStore:
     A value over 400 KiB is not kept, and what its key held is removed. Where the service
     carried a call out and the connection broke before it could say so, the call is sent
     again: an `add` or a `take` may then count twice.
+
+    With `local`, `endpoint_url` is a stand-in for DynamoDB on this machine, which needs no
+    credentials; raises `ConfigError` where it is not on this machine.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class DynamoStore:
         region: str | None = None,
         timeout_s: float = 0.1,
         connect_timeout_s: float = 0.5,
+        local: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
@@ -68,6 +72,7 @@ class DynamoStore:
             region=region,
             timeout_s=timeout_s,
             connect_timeout_s=connect_timeout_s,
+            local=local,
             clock=clock,
         )
 

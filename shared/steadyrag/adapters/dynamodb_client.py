@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 from steadyrag.adapters.vendor_http import KEEPALIVE_S
-from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+from steadyrag.domain.errors import ConfigError, DependencyError, Refused, Throttled, Unavailable
 
 NAME = "dynamodb"
 
@@ -55,10 +57,11 @@ class DynamoClient:
         region: str | None,
         timeout_s: float,
         connect_timeout_s: float,
+        local: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._endpoint_url = endpoint_url
-        self._region = region
+        self._where = where(endpoint_url, region, local=local)
+        self._local = local
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._clock = clock
@@ -120,14 +123,14 @@ class DynamoClient:
 
         return boto3.session.Session().client(
             "dynamodb",
-            endpoint_url=self._endpoint_url,
-            region_name=self._region,
+            **self._where,
             config=Config(
                 connect_timeout=self._connect_timeout_s,
                 read_timeout=self._connect_timeout_s,
                 retries={"total_max_attempts": 1},
                 max_pool_connections=MAX_CONNECTIONS,
                 tcp_keepalive=True,
+                proxies={} if self._local else None,
             ),
         )
 
@@ -155,6 +158,32 @@ class DynamoClient:
             problem = f"could not be reached ({type(error).__name__})"
             raise Unavailable(NAME, problem) from error
         return answer
+
+
+def where(endpoint_url: str | None, region: str | None, *, local: bool) -> dict[str, str | None]:
+    """What boto3 is told of where DynamoDB is; of what is None it asks the environment.
+
+    With `local`, that is a stand-in on this machine that takes made-up credentials. They are
+    never sent anywhere else, and no others to it: raises `ConfigError` for an endpoint that is
+    not on loopback.
+    """
+    if not local:
+        return {"endpoint_url": endpoint_url, "region_name": region}
+    if not _on_loopback(endpoint_url):
+        raise ConfigError(f"{endpoint_url} is not an address of this machine's own, as 127.0.0.1")
+    return {
+        "endpoint_url": endpoint_url,
+        "region_name": region or "us-east-1",
+        "aws_access_key_id": "local",
+        "aws_secret_access_key": "local",
+    }
+
+
+def _on_loopback(url: str | None) -> bool:
+    host = urlsplit(url or "").hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 @contextlib.contextmanager

@@ -3,14 +3,17 @@ the same one in AWS."""
 
 import time
 
+from steadyrag.adapters.dynamodb_client import where
 from steadyrag.domain.errors import ConfigError
 
 CREATED_WITHIN_S = 10.0
 
 
-def create_table(*, table: str, endpoint_url: str | None = None, region: str | None = None) -> None:
-    """Makes the table unless it is there, and returns when it can be used. Blocks. Raises
-    `ConfigError` when AWS refuses or can't be reached."""
+def create_table(
+    *, table: str, endpoint_url: str | None = None, region: str | None = None, local: bool = False
+) -> None:
+    """Makes the table unless it is there, and returns when it can be used. Blocks. `local` is
+    as for `DynamoStore`. Raises `ConfigError` when AWS refuses or can't be reached."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -18,9 +21,13 @@ def create_table(*, table: str, endpoint_url: str | None = None, region: str | N
     try:
         client = boto3.session.Session().client(
             "dynamodb",
-            endpoint_url=endpoint_url,
-            region_name=region,
-            config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2}),
+            **where(endpoint_url, region, local=local),
+            config=Config(
+                connect_timeout=2,
+                read_timeout=5,
+                retries={"total_max_attempts": 2},
+                proxies={} if local else None,
+            ),
         )
         try:
             client.create_table(

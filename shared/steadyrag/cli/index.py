@@ -20,9 +20,9 @@ def create(name: str, cloud: str, region: str) -> None:
 
     Exits with 1 when an index of that name exists and does not fit, saying what differs.
     """
-    from steadyrag.wiring import ingest as wiring
     from steadyrag.domain.errors import ConfigError, DependencyError
     from steadyrag.settings import load
+    from steadyrag.wiring import ingest as wiring
 
     settings = load()
     try:

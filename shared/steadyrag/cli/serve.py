@@ -1,35 +1,71 @@
 """steadyrag serve"""
 
+from __future__ import annotations
+
 import asyncio
+import gc
 import json
+import signal
 import socket
-from collections.abc import Sequence
+import sys
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+from steadyrag.domain.errors import DependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from steadyrag.domain.ports import SharedStore
+    from steadyrag.settings import Settings
 
 
 @click.command("serve")
 @click.option("--try", "tries", multiple=True, help="A question to show as an example.")
-def command(tries: tuple[str, ...]) -> None:
+@click.option(
+    "--stores",
+    is_flag=True,
+    help="Run a Valkey and a DynamoDB of its own for caches, circuit breakers and limits, "
+    "where STEADYRAG_CACHE_URL and STEADYRAG_TABLE_PREFIX name none.",
+)
+def command(tries: tuple[str, ...], stores: bool) -> None:
     """Serve the API with its docs on STEADYRAG_HOST:STEADYRAG_PORT until Ctrl-C."""
+    from steadyrag.settings import load
+    from steadyrag.telemetry.log import configure
+    from steadyrag.wiring.stores import local_stores
+
+    settings = load()
+    configure(settings.log_level)
+    address = _listen(settings.host, settings.port)
+    signal.signal(signal.SIGTERM, _end)
+    if stores:
+        _say("Starting Valkey and a local AWS ...")
+    with local_stores(settings, _say) if stores else nullcontext(lambda: settings) as ready:
+        _serve(address, ready, tries)
+
+
+def _serve(address: socket.socket, ready: Callable[[], Settings], tries: Sequence[str]) -> None:
+    """Serves until a signal; asks for the settings after the imports, which take as long as
+    the stores do to start."""
     import uvicorn
 
     from steadyrag.api import create_app
     from steadyrag.api.health import health_router
     from steadyrag.api.search import search_router
-    from steadyrag.settings import load
-    from steadyrag.telemetry.log import configure
-    from steadyrag.wiring.readiness import probes
+    from steadyrag.wiring.parts import preload
+    from steadyrag.wiring.readiness import breaker_states, probes
     from steadyrag.wiring.service import build, rate_limit
 
-    settings = load()
-    configure(settings.log_level)
-    address = _listen(settings.host, settings.port)
+    settings = ready()
+    preload(settings)
     service = build(settings)
     app = create_app(
         [
             search_router(service, rate_limit(settings, service)),
-            health_router(probes(service), breakers=service.breakers.states),
+            health_router(probes(service), breakers=partial(breaker_states, service)),
         ],
         cors_origin=settings.cors_origin,
     )
@@ -44,8 +80,12 @@ def command(tries: tuple[str, ...]) -> None:
     )
 
     async def run() -> None:
-        await service.warm()
-        click.echo(_welcome(settings.host, settings.port, tries), err=True)
+        await asyncio.gather(service.warm(), *map(_meet, service.stores))
+        # What is there now stays: going through it on every full collection would hold up all
+        # requests for 0.1 s, in which every store's answer seems late.
+        gc.freeze()
+        address.listen()  # before it is said, so that nobody who reads it is refused
+        _say(_welcome(settings.host, settings.port, tries))
         try:
             await server.serve(sockets=[address])
         finally:
@@ -54,13 +94,29 @@ def command(tries: tuple[str, ...]) -> None:
     try:
         asyncio.run(run())
     except KeyboardInterrupt:
-        click.echo("Stopped.", err=True)
+        _say("Stopped.")
+
+
+async def _meet(store: SharedStore) -> None:
+    """Connects, which the first question would wait for; one that is down is met later."""
+    with suppress(DependencyError):
+        await store.read(["sr:health"])
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    """Unwinds, so that what was started is stopped, where the signal alone would just end."""
+    sys.exit(128 + number)
 
 
 def _listen(host: str, port: int) -> socket.socket:
     """The listening socket, made before anything slow so that a taken port is said at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -99,7 +99,8 @@ def local_stores(
             if not (settings.cache_url or settings.table_prefix):
                 started["rate_limit"] = settings.rate_limit or "off"
             complete = settings.model_copy(update=started)
-            running.enter_context(announced(settings.data_dir, store_addresses(complete)))
+            if complete.cache_url or complete.table_prefix:
+                running.enter_context(announced(settings.data_dir, store_addresses(complete)))
             return complete
 
         yield ready

@@ -112,7 +112,7 @@ def start_service(
         )
         try:
             if _becomes_ready(service, ready, before=began + START_TIMEOUT_S):
-                log.info("%s is ready after %.1f s", name, time.monotonic() - began)
+                log.debug("%s is ready after %.1f s", name, time.monotonic() - began)
                 return service
         except BaseException:
             service.stop()

@@ -1,10 +1,10 @@
 """Real parts for the embedded default: a Valkey server and a local AWS on loopback."""
 
+import contextlib
+import http.client
 import os
 import shutil
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -72,6 +72,8 @@ def start_local_aws(
     because it pins another botocore. Raises `ConfigError` when it does not start."""
     directory = data_dir / "aws"
     directory.mkdir(parents=True, exist_ok=True)
+    log = directory / "aws.log"
+    log.unlink(missing_ok=True)
 
     def environment(own: int) -> Mapping[str, str]:
         return {
@@ -87,15 +89,15 @@ def start_local_aws(
         }
 
     def ready(own: int) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{own}/", timeout=1):
-                return True
-        except urllib.error.HTTPError:
-            return True
+        connection = http.client.HTTPConnection("127.0.0.1", own, timeout=1)
+        with contextlib.closing(connection):
+            connection.request("GET", "/")
+            connection.getresponse()
+        return True
 
     return start_service(
         "local AWS",
-        directory / "aws.log",
+        log,
         lambda _: [str(executable)],
         ready,
         url="http://127.0.0.1:{port}",

@@ -10,8 +10,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from integration.vendored import OPENAI_KEY, PINECONE_KEY
+from vendors import Fault
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
@@ -140,6 +142,41 @@ def test_health_asks_every_dependency_twice_over(environment):
     assert connections(environment.openai) == {
         request.connection for request in environment.openai.requests[:2]
     }
+
+
+def test_health_shows_the_stores_and_what_the_fleet_knows_of_its_circuits(
+    environment, valkey_cluster, monkeypatch
+):
+    with Redis(port=valkey_cluster.port) as valkey:
+        valkey.flushall()
+    monkeypatch.setenv("STEADYRAG_CACHE_URL", valkey_cluster.url)
+    environment.openai.faults.add("embeddings", Fault("status", status=503), times=6)
+    search, health = load_function("search").handler, load_function("health").handler
+    for number in range(5):
+        question = {"query": f"What is the capital of South Korea, question {number}?"}
+        assert search(event("POST", "/search", question), CONTEXT)["statusCode"] == 200
+    body = json.loads(health(event("GET", "/health"), CONTEXT)["body"])
+    assert body["status"] == "degraded"
+    assert body["checks"]["valkey"]["status"] == "ok"
+    assert body["breakers"] == {"embedding": "open"}
+
+
+def test_health_imports_nothing_of_a_search(environment):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, runpy; runpy.run_path(sys.argv[1]);"
+            "unwanted = {'steadyrag.search', 'steadyrag.resilience.answer_cache',"
+            " 'steadyrag.resilience.limiter', 'cachetools', 'numpy', 'sqlite3'};"
+            "print(sorted(unwanted & set(sys.modules)))",
+            str(FUNCTIONS / "health.py"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_health_has_its_sdks_before_the_first_probe_is_timed(environment):

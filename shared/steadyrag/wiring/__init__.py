@@ -1,7 +1,8 @@
 """The composition root: settings in, working parts out. The only importer of adapters.
 
     parts      which adapter does what
-    stores     what environments share: Valkey, DynamoDB, and the caches over them
+    stores     what environments share: Valkey, DynamoDB
+    caches     answers and embeddings held, over the stores
     service    a search
     ingest     taking documents in
     readiness  asking every dependency how it is

@@ -38,6 +38,10 @@ def preload(settings: Settings) -> None:
     if "pinecone" in (settings.index, settings.reranker):
         import_module("pinecone.async_client.async_index")
         import_module("pinecone.errors")
+    if settings.table_prefix:
+        import_module("boto3.session")
+    if settings.cache_url:
+        import_module("redis.asyncio")
     for kept_in in {settings.openai_api_key_from, settings.pinecone_api_key_from} - {None}:
         from steadyrag.adapters.secrets import prepare
 

@@ -16,7 +16,8 @@ from steadyrag.resilience.limiter import RateLimiter
 from steadyrag.search import Options, Service
 from steadyrag.telemetry import metrics
 from steadyrag.wiring import parts as chosen
-from steadyrag.wiring.stores import answer_cache, guarded_stores
+from steadyrag.wiring.caches import answer_cache
+from steadyrag.wiring.stores import guarded_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Lambda behind POST /search."""
 
 from steadyrag.api import create_app
-from steadyrag.api.lambda_handler import lambda_handler
+from steadyrag.api.lambda_handler import initialise, lambda_handler
 from steadyrag.api.search import search_router
 from steadyrag.api.snapshot import on_restore
 from steadyrag.settings import load
@@ -17,4 +17,5 @@ app = create_app(
     [search_router(service, rate_limit(settings, service))], cors_origin=settings.cors_origin
 )
 handler = lambda_handler(app)
+initialise(service.warm)
 on_restore(lambda: thaw(service))

@@ -1,6 +1,7 @@
 """A shared store that cannot hold up a request."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -105,3 +106,28 @@ async def test_its_own_errors_pass_and_a_bug_becomes_one(guarded, store):
     store.fail(KeyError("bug"), times=1)
     with pytest.raises(Unavailable, match="KeyError"):
         await guarded.read([])
+
+
+async def test_time_outs_of_a_process_that_was_busy_say_nothing_of_the_store(guarded, store):
+    """As when garbage is collected, or a hundred requests want the processor at once."""
+    store.slow(1)
+    for _ in range(6):
+        call = asyncio.create_task(guarded.read([]))
+        await asyncio.sleep(0)
+        time.sleep(0.25)  # noqa: ASYNC251 - the loop stands still
+        with pytest.raises(Unavailable):
+            await call
+    assert guarded.breaker.state == "closed"
+
+
+async def test_what_the_first_call_needs_is_loaded_before_it(clock):
+    class Heavy(InMemoryStore):
+        loaded = 0
+
+        async def warm(self) -> None:
+            self.loaded += 1
+            raise Refused("valkey", "no credentials")
+
+    heavy = Heavy(clock=clock, name="valkey")
+    await GuardedStore(heavy, clock=clock).warm()
+    assert heavy.loaded == 1

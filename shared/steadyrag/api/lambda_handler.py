@@ -1,6 +1,8 @@
 """The application as a Lambda handler behind a REST API."""
 
-from collections.abc import Callable
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mangum import Mangum
@@ -24,6 +26,16 @@ def lambda_handler(app: ASGI) -> Handler:
         return adapter(_below_base_path(event), context)
 
     return handler
+
+
+def initialise(prepare: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Does in the init phase, when nobody waits and the processor is whole, what the first
+    invocation would do. Call it after `lambda_handler`, whose loop it runs on.
+
+    What is there then stays: no garbage collection goes through it again.
+    """
+    asyncio.get_event_loop().run_until_complete(prepare())
+    gc.freeze()
 
 
 def _below_base_path(event: dict[str, Any]) -> dict[str, Any]:

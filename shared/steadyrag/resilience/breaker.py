@@ -13,6 +13,7 @@ about the dependency.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -26,6 +27,10 @@ type Clock = Callable[[], float]
 type State = Literal["closed", "open", "half_open"]
 type OnTransition = Callable[[str, State], None]
 """Called with the dependency's name and the state it is in from now on."""
+
+
+BUSY_S = 0.1
+"""How late a time-out comes on a loop that had no time for it."""
 
 
 def ignore_transition(name: str, state: State) -> None:
@@ -141,14 +146,19 @@ class LocalBreaker:
     async def guard[T](
         self, call: Callable[[], Awaitable[T]], *, timeout_s: float | None = None
     ) -> T:
-        """The call's result, or its error; `CircuitOpen` without calling while open."""
+        """The call's result, or its error; `CircuitOpen` without calling while open.
+
+        A time-out that comes late says that this process was busy, and nothing of whom it
+        asked: the answer may have been there.
+        """
         if not self.allow():
             raise CircuitOpen(self.name)
+        due = math.inf if timeout_s is None else time.monotonic() + timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 result = await call()
         except BaseException as error:
-            self._heard(verdict(error))
+            self._heard(verdict(error, fair=time.monotonic() < due + BUSY_S))
             raise
         self._heard(Verdict.WELL)
         return result

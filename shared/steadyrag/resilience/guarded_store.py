@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 from steadyrag.domain.errors import DependencyError, Unavailable
-from steadyrag.domain.ports import Allowance, SharedStore
+from steadyrag.domain.ports import Allowance, SharedStore, Warmable
 from steadyrag.resilience.breaker import LocalBreaker
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,12 @@ class GuardedStore:
 
     async def take(self, key: str, *, limit: int, window_s: int) -> Allowance:
         return await self._call(lambda: self._store.take(key, limit=limit, window_s=window_s))
+
+    async def warm(self) -> None:
+        """Loads what the first call would need and has no time for; opens no connection."""
+        if isinstance(self._store, Warmable):
+            with suppress(DependencyError):
+                await self._store.warm()
 
     async def aclose(self) -> None:
         await self._store.aclose()

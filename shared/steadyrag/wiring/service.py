@@ -92,6 +92,7 @@ async def thaw(service: Service) -> None:
 
     expire_all()
     await service.aclose()
+    await service.warm()
 
 
 def _shared(settings: Settings, embedder: Embedder, breakers: Breakers) -> Embedder:

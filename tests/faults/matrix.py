@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 import os
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
+import fastapi.dependencies.models
 from rich.console import RenderableType
 from rich.table import Table
 
@@ -50,8 +52,9 @@ AT_ONCE = 10
 DEADLINE_S = 4.0
 PAIRS_DEADLINE_S = 2.0
 RECOVERY_S = 61.0
-PROCESSES = 4
-PAIRS_PROCESSES = 8
+PROCESSES = os.process_cpu_count() or 1
+"""Cells tried at the same time. More of them would take the stages' time, of which there is little
+in a short deadline, and find stages lost that nobody broke."""
 
 _STAGES: dict[Dependency, str] = {
     "embedding": "embedding",
@@ -92,7 +95,7 @@ def expected(cell: Cell, *, known: bool) -> tuple[str, set[str]]:
 def run(world: World) -> tuple[list[Figure], list[RenderableType]]:
     singles: list[Cell] = [((d, k),) for d in DEPENDENCIES for k in KINDS]
     subtle: list[Cell] = [(fault,) for fault in SUBTLE]
-    verdicts = _all([*singles, *subtle], world, deadline_s=DEADLINE_S, processes=PROCESSES)
+    verdicts = _all([*singles, *subtle], world, deadline_s=DEADLINE_S)
     figures = [
         _figure("single faults", verdicts[: len(singles)], DEADLINE_S),
         _figure("subtle faults of vendors", verdicts[len(singles) :], DEADLINE_S),
@@ -101,7 +104,7 @@ def run(world: World) -> tuple[list[Figure], list[RenderableType]]:
     if world.pairs:
         two = itertools.combinations(DEPENDENCIES, 2)
         pairs: list[Cell] = [((a, x), (b, y)) for a, b in two for x in KINDS for y in KINDS]
-        verdicts = _all(pairs, world, deadline_s=PAIRS_DEADLINE_S, processes=PAIRS_PROCESSES)
+        verdicts = _all(pairs, world, deadline_s=PAIRS_DEADLINE_S)
         figures.append(_figure("pairs of faults", verdicts, PAIRS_DEADLINE_S))
         tables += _complaints(verdicts)
     return figures, tables
@@ -161,12 +164,10 @@ def _named(cell: Cell) -> str:
 # --- in processes of their own
 
 
-def _all(
-    cells: Sequence[Cell], world: World, *, deadline_s: float, processes: int
-) -> list[Verdict]:
+def _all(cells: Sequence[Cell], world: World, *, deadline_s: float) -> list[Verdict]:
     verdicts: list[Verdict] = []
     pool = ProcessPoolExecutor(
-        processes,
+        PROCESSES,
         mp_context=get_context("spawn"),
         initializer=_prepare,
         initargs=(world.local_aws.port, deadline_s),
@@ -211,7 +212,19 @@ class Clock:
 
 
 def _try(cell: Cell) -> Verdict:
-    return _loop.run_until_complete(_verdict(cell))
+    try:
+        return _loop.run_until_complete(_verdict(cell))
+    finally:
+        _forget_applications()
+
+
+def _forget_applications() -> None:
+    """FastAPI remembers every route's function, and with it all that an environment consisted
+    of; a thousand environments in one process would wait for garbage collections."""
+    for remembered in vars(fastapi.dependencies.models).values():
+        if hasattr(remembered, "cache_clear"):
+            remembered.cache_clear()
+    gc.collect()
 
 
 async def _verdict(cell: Cell) -> Verdict:
@@ -221,6 +234,7 @@ async def _verdict(cell: Cell) -> Verdict:
     clock = Clock()
     service = _around.environment(prefix, clock)
     seen = _Seen(cell)
+    await service.warm()
     try:
         app = application(service)
         seen.judge(await ask(app, _question(101)), "full", set(), "at first")

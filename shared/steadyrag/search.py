@@ -134,7 +134,7 @@ async def compute(
     """The answer from the index as it is now, or the best that is left of it."""
     if state and state.breakers is not None:
         held_in = state.tier.name if state.tier else None
-        service.breakers.absorb(state.breakers, held_in=held_in)
+        service.breakers.absorb(state.breakers, held_in=held_in, read_at=state.began_at)
     found = await retrieve(query, service, run, state)
     if found.lost and (answer := _last_good(state, service, run)):
         return answer

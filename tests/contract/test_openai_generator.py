@@ -71,6 +71,15 @@ async def test_a_korean_question_gets_a_korean_answer(
     assert openai.requests[0].json["messages"][1]["content"].endswith("Answer in Korean (한국어).")
 
 
+async def test_half_a_character_is_replaced_because_no_answer_could_be_sent_with_it(
+    generator: OpenAIGenerator, openai: OpenAIVendor
+) -> None:
+    openai.reply = "Every 90 days \ud83d\0 [2]"
+    answer = await generator.generate(ENGLISH, PASSWORDS, max_tokens=300)
+    assert answer.text == "Every 90 days \ufffd\ufffd [2]"
+    assert answer.text.encode()
+
+
 async def test_tokens_are_those_that_are_charged_reasoning_included(
     generator: OpenAIGenerator,
 ) -> None:

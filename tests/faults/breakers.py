@@ -250,7 +250,7 @@ def run(world: World) -> tuple[list[Figure], list[RenderableType]]:
     )
     trials = [
         _Trial(EMBEDDING, "Valkey", valkey, REQUESTS),
-        _Trial(EMBEDDING, "Valkey", valkey, FEWER, spread_s=SPREAD_S),
+        _Trial(EMBEDDING, "Valkey", valkey, REQUESTS, spread_s=SPREAD_S),
         _Trial(RERANKER, "Valkey", valkey, FEWER, spread_s=SPREAD_S),
         _Trial(EMBEDDING, "DynamoDB", lambda: table, FEWER),
     ]

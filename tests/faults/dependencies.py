@@ -195,6 +195,8 @@ def neighbourhood(*, dynamodb_port: int, deadline_s: float) -> Iterator[Neighbou
                 **_addresses(through["LLM"], through["reranker"], through["keyword"]),
                 "STEADYRAG_CACHE_URL": f"redis://127.0.0.1:{through['Valkey']}?cluster=false",
                 "STEADYRAG_DEADLINE_S": str(deadline_s),
+                "STEADYRAG_CHAT_FALLBACK_MODEL": "gpt-6.1-terra",
+                "STEADYRAG_RATE_LIMIT": "10000/minute",
             }
         )
 

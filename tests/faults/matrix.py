@@ -44,6 +44,7 @@ from servers import REGION
 from steadyrag.adapters.dynamodb_table import create_table
 from steadyrag.progress import progress
 from steadyrag.wiring.parts import preload
+from steadyrag.wiring.service import rate_limit
 
 type Cell = tuple[tuple[Dependency, Kind], ...]
 
@@ -63,6 +64,7 @@ _STAGES: dict[Dependency, str] = {
     "reranker": "rerank",
     "LLM": "generation",
 }
+"""A lost LLM loses its fallback as well: both models are behind one API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,15 @@ def expected(cell: Cell, *, known: bool) -> tuple[str, set[str]]:
     """The rung and the reasons that this cell must lead to. A `known` question's vector is
     held, and so is its last good answer."""
     lost = {_STAGES[dependency] for dependency, _ in cell if dependency in _STAGES}
+    if "generation" in lost:
+        lost |= {"fallback"}
     if known:
         lost -= {"embedding"}
     if "embedding" in lost:
         lost -= {"vector"}  # there is nothing to search with
     if lost & {"embedding", "vector"}:
         if "keyword" in lost:
-            return ("cached" if known else "canned"), lost - {"rerank", "generation"}
+            return ("cached" if known else "canned"), lost - {"rerank", "generation", "fallback"}
         return "keyword_only", lost
     return ("partial" if lost else "full"), lost
 
@@ -236,7 +240,8 @@ async def _verdict(cell: Cell) -> Verdict:
     seen = _Seen(cell)
     await service.warm()
     try:
-        app = application(service)
+        limits = rate_limit(_around.settings, service, clock=clock)
+        app = application(service, rate_limit=limits)
         seen.judge(await ask(app, _question(101)), "full", set(), "at first")
         clock.ahead_s += 10  # what was deleted in a record's first seconds is not certain
         seen.judge(await ask(app, KNOWN), "full", set(), "before")

@@ -1,6 +1,7 @@
 """The wired service over real vendors' wire formats and a real Valkey: caches, circuits,
 limits, deadlines, and what is left of an answer when something is down."""
 
+import time
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from steadyrag.resilience.keys import corpus_key
 from steadyrag.search import search
 from steadyrag.settings import load
 from steadyrag.wiring.service import build, rate_limit
+from tcp_proxy import TcpProxy
 from vendors import Fault
 
 QUESTION = Query("What is the capital of South Korea?")
@@ -138,6 +140,24 @@ async def test_a_reset_connection_costs_a_second_try_and_nothing_else(local, ser
     assert len(local.pinecone.asked("rerank")) == 2
 
 
+async def test_the_second_model_answers_when_the_first_is_lost(local, environment):
+    second = {**environment, "STEADYRAG_CHAT_FALLBACK_MODEL": "gpt-6.1-terra"}
+    service = build(load(second))
+    local.openai.faults.add("chat", Fault("status", status=503), times=2)
+    answer = await search(QUESTION, service)
+    assert (answer.mode, answer.degraded) == ("partial", ("generation",))
+    assert answer.model == "gpt-6.1-terra"
+    assert [r.json["model"] for r in local.openai.asked("chat")][-1] == "gpt-6.1-terra"
+    await service.aclose()
+
+
+async def test_an_answer_with_half_a_character_is_an_answer(local, service, monkeypatch):
+    monkeypatch.setattr(local.openai, "reply", "Seoul \ud83d [1]")
+    answers = [await search(QUESTION, service) for _ in range(2)]
+    assert [answer.answer for answer in answers] == ["Seoul \ufffd [1]"] * 2
+    assert answers[1].cache.status == "hit"
+
+
 async def test_a_dead_valkey_is_no_cache_and_nothing_worse(local, valkey_cluster):
     nowhere = {**local.environment, "STEADYRAG_CACHE_URL": "redis://127.0.0.1:1"}
     service = build(load(nowhere))
@@ -185,6 +205,44 @@ def test_a_caller_may_shorten_the_deadline_and_still_gets_an_answer(client, loca
     assert response.status_code == 200
     assert response.json()["degraded"] == ["generation"]
     assert response.json()["timings_ms"]["total"] < 2500
+
+
+def test_counting_a_request_is_part_of_its_time(environment, valkey_cluster):
+    """Two silent stores and a caller in a hurry."""
+    with TcpProxy(valkey_cluster.port) as silent:
+        silent.silent = True
+        nowhere = {
+            **environment,
+            "STEADYRAG_CACHE_URL": f"redis://127.0.0.1:{silent.port}",
+            "STEADYRAG_TABLE_PREFIX": "none-",
+            "STEADYRAG_LOCAL_DYNAMODB_URL": f"http://127.0.0.1:{silent.port}",
+            "STEADYRAG_RATE_LIMIT": "10/minute",
+        }
+        settings = load(nowhere)
+        with pytest.MonkeyPatch.context() as usual:
+            usual.setattr("steadyrag.wiring.stores.GuardedStore", GuardedStore)
+            service = build(settings)
+        app = create_app([search_router(service, rate_limit(settings, service))])
+        with TestClient(app) as client:
+            client.portal.call(service.warm)
+            started = time.perf_counter()
+            response = client.post(
+                "/search", json={"query": QUESTION.text}, headers={"X-Request-Timeout": "1"}
+            )
+            seconds = time.perf_counter() - started
+            client.portal.call(service.aclose)
+    assert response.status_code == 200
+    timings = response.json()["timings_ms"]
+    assert timings["limit"] > 100
+    assert timings["limit"] + 1 < timings["total"] < 1100
+    assert seconds < 1.4
+
+
+def test_what_was_lost_is_in_the_headers_too(client, local):
+    local.pinecone.faults.add("rerank", Fault("status", status=503))
+    response = client.post("/search", json={"query": QUESTION.text})
+    assert response.headers["x-steadyrag-mode"] == "partial"
+    assert response.headers["x-steadyrag-degraded"] == "rerank"
 
 
 def test_a_deadline_that_is_none_is_a_422(client):

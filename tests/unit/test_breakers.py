@@ -369,6 +369,35 @@ async def test_a_map_from_another_store_closes_nothing_that_is_open(store, clock
     assert environment.breakers.state("embedding") == "closed"
 
 
+async def test_a_batch_that_has_waited_brings_no_news(store, clock):
+    """A request that waited for another's answer absorbs the map it read before that."""
+    environment = Environment(store, clock)
+    _, maps = await environment.store.read((), (BREAKERS_KEY,))
+    read_at = clock.now
+    clock.now += 0.1
+    await broken([environment])
+    clock.now += 3
+    environment.breakers.absorb(maps.get(BREAKERS_KEY, {}), held_in="memory", read_at=read_at)
+    assert environment.breakers.state("embedding") == "open"
+
+
+async def test_who_gives_up_while_asking_for_the_probe_keeps_nobody_from_it(store, clock):
+    environment, other = Environment(store, clock), Environment(store, clock)
+    dead = await broken([environment])
+    await other.read()
+    clock.now += 61
+    environment.store.slow(5, on="claim")
+    asking = asyncio.create_task(environment.breakers.guard("embedding", dead, timeout_s=20))
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    environment.store.heal()
+    dead.error = None
+    assert await environment.request(dead) == "answer"
+    assert await other.request(dead) == "answer"
+
+
 async def test_the_own_map_says_when_a_circuit_has_closed(store, clock):
     environment = Environment(store, clock)
     await broken([environment])

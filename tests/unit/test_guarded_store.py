@@ -9,7 +9,8 @@ from cache_rig import Clock
 from fakes.store import InMemoryStore
 from steadyrag.domain.errors import Refused, Unavailable
 from steadyrag.domain.ports import SharedStore
-from steadyrag.resilience.breaker import CircuitOpen
+from steadyrag.resilience.breaker import CircuitOpen, LocalBreaker
+from steadyrag.resilience.deadline import deadline
 from steadyrag.resilience.guarded_store import GuardedStore
 
 
@@ -118,6 +119,32 @@ async def test_time_outs_of_a_process_that_was_busy_say_nothing_of_the_store(gua
         with pytest.raises(Unavailable):
             await call
     assert guarded.breaker.state == "closed"
+
+
+async def test_a_request_with_little_time_waits_for_little_and_that_counts_for_nothing(
+    guarded, store, clock
+):
+    patient = GuardedStore(store, clock=clock, timeout_s=5, connect_s=5)
+    store.slow(1)
+    loop = asyncio.get_running_loop()
+    for _ in range(6):
+        started = loop.time()
+        with deadline(0.2), pytest.raises(Unavailable):
+            await patient.read([])
+        assert loop.time() - started < 0.19
+    assert patient.breaker.state == "closed"
+
+
+async def test_a_refusal_is_told_once_a_minute_and_opens_nothing(store, clock, caplog):
+    refused: list[str] = []
+    breaker = LocalBreaker("valkey", clock=clock, on_refused=refused.append)
+    guarded = GuardedStore(store, breaker=breaker, clock=clock)
+    store.fail(Refused("valkey", "wrong password"))
+    for _ in range(7):
+        with pytest.raises(Refused):
+            await guarded.read([])
+    assert (breaker.state, refused) == ("closed", ["valkey"] * 7)
+    assert [record.message for record in caplog.records] == ["store refuses us"]
 
 
 async def test_what_the_first_call_needs_is_loaded_before_it(clock):

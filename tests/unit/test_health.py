@@ -10,6 +10,7 @@ from steadyrag.api.health import build_version
 from steadyrag.domain.errors import Refused, Unavailable
 from steadyrag.domain.ports import IndexStatus
 from steadyrag.health import KEEP_S, Probes, Readiness
+from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.search import Service
 from steadyrag.wiring.readiness import probes
 
@@ -50,6 +51,18 @@ async def test_every_dependency_and_every_store_is_asked_once(world):
     assert health.status == "ok"
     assert set(health.checks) == {"embedding", "index", "reranker", "llm", "valkey"}
     assert world.asked == 5
+
+
+async def test_a_second_model_is_asked_and_stores_past_their_circuits(world):
+    second = FakeGenerator(model="second")
+    guarded = GuardedStore(world.store)
+    for _ in range(5):
+        guarded.breaker.failure()
+    parts = (world.embedder, world.index, world.reranker, world.generator)
+    service = Service(*parts, extractive=world.generator, fallback=second, stores=[guarded])
+    health = await Readiness(probes(service)).check()
+    assert second.calls["ping"] == 1
+    assert health.checks["llm_fallback"].status == health.checks["valkey"].status == "ok"
 
 
 async def test_they_are_asked_at_the_same_time(world):

@@ -136,6 +136,23 @@ async def test_a_lost_generator_leaves_an_answer_quoted_from_the_sources(service
     assert "[1]" in answer.answer
 
 
+async def test_a_lost_generator_leaves_the_second_model(service):
+    service.generator.fail(DOWN)
+    both = replace(service, fallback=FakeGenerator(model="second"))
+    answer = await search(QUESTION, both)
+    assert (answer.mode, answer.degraded) == ("partial", ("generation",))
+    assert answer.model == "second"
+
+
+async def test_two_lost_models_leave_an_answer_quoted_from_the_sources(service):
+    service.generator.fail(DOWN)
+    second = FakeGenerator(model="second")
+    second.fail(DOWN)
+    answer = await search(QUESTION, replace(service, fallback=second))
+    assert (answer.mode, answer.degraded) == ("partial", ("generation", "fallback"))
+    assert answer.model == "extractive"
+
+
 @pytest.mark.parametrize(
     ("text", "said"), [("capital?", "not available"), ("수도는?", "검색을 할 수 없습니다")]
 )

@@ -44,7 +44,8 @@ class Response:
     def encoded(self) -> tuple[bytes, bytes]:
         raw = self.body if isinstance(self.body, bytes) else b""
         if self.body is not None and not isinstance(self.body, bytes):
-            raw = json.dumps(self.body, ensure_ascii=False).encode()
+            text = json.dumps(self.body, ensure_ascii=False)
+            raw = text.encode("utf-8", "backslashreplace")  # half a character as JSON writes it
         lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Status')}"]
         headers = {"content-type": "application/json", **self.headers}
         lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -11,6 +11,7 @@ from steadyrag.domain.errors import Unavailable
 from steadyrag.domain.messages import message
 from steadyrag.domain.models import Block, Generation, Question
 from steadyrag.domain.prompt import INSTRUCTIONS, question_prompt, says_no_answer
+from steadyrag.domain.text import mended
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -83,7 +84,7 @@ class OpenAIGenerator:
 
     def _read(self, answer: ChatCompletion, question: Question) -> Generation:
         choice = answer.choices[0]
-        text = (choice.message.content or "").strip()
+        text = mended(choice.message.content or "").strip()
         declined = bool(choice.message.refusal) or choice.finish_reason == "content_filter"
         if not text and not declined:
             reason = choice.finish_reason

@@ -8,6 +8,7 @@ from steadyrag.adapters.pinecone_filter import PREFIX
 from steadyrag.adapters.pinecone_schema import TERMS, VECTOR
 from steadyrag.domain.analysis import analyse
 from steadyrag.domain.models import Chunk, EmbeddedChunk
+from steadyrag.domain.text import mended
 
 SHOWN = ("document_id", "title", "context", "text", "tokens", "url", "metadata")
 """The fields a hit is made of. `*` would bring every vector along."""
@@ -49,11 +50,11 @@ def to_chunk(document: Mapping[str, Any]) -> Chunk:
     return Chunk(
         id=document["_id"],
         document_id=document["document_id"],
-        title=document["title"],
-        context=document.get("context", ""),
-        text=document["text"],
+        title=mended(document["title"]),
+        context=mended(document.get("context", "")),
+        text=mended(document["text"]),
         tokens=int(document["tokens"]),
-        url=document.get("url"),
+        url=mended(url) if (url := document.get("url")) else None,
         metadata=json.loads(document.get("metadata", "{}")),
     )
 

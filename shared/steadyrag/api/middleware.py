@@ -30,8 +30,8 @@ class Envelope:
             (b"access-control-allow-origin", cors_origin.encode("latin-1")),
             (
                 b"access-control-expose-headers",
-                b"Age, Cache-Status, Server-Timing, X-Request-Id, X-Steadyrag-Mode, RateLimit, "
-                b"RateLimit-Policy, Retry-After",
+                b"Age, Cache-Status, Server-Timing, X-Request-Id, X-Steadyrag-Mode, "
+                b"X-Steadyrag-Degraded, RateLimit, RateLimit-Policy, Retry-After",
             ),
             (b"cache-control", b"no-store"),
         ]

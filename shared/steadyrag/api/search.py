@@ -2,7 +2,9 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,6 +16,7 @@ from steadyrag.api.deadline import request_deadline_s
 from steadyrag.api.rate_limit import RateLimit
 from steadyrag.api.schemas import Problem, SearchRequest, SearchResponse, search_body
 from steadyrag.domain.models import Answer
+from steadyrag.resilience.deadline import deadline
 from steadyrag.search import Service, search
 from steadyrag.telemetry import metrics
 from steadyrag.telemetry.spans import annotate, span
@@ -55,9 +58,13 @@ def search_router(service: Service, rate_limit: RateLimit | None = None) -> APIR
         with span("search"):
             query = (await read_json(request, SearchRequest)).to_query()
             deadline_s = request_deadline_s(request.scope, default_s=service.options.deadline_s)
-            await limit.enforce(request, user=query.user)
             refresh = "no-cache" in request.headers.get("cache-control", "").lower()
-            answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
+            started = time.perf_counter()
+            with deadline(deadline_s):
+                await limit.enforce(request, user=query.user)
+                limit_ms = (time.perf_counter() - started) * 1000
+                answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
+            answer = _with_limit(answer, limit_ms)
             _record(answer)
         return Response(
             json.dumps(search_body(answer), ensure_ascii=False).encode(),
@@ -65,12 +72,20 @@ def search_router(service: Service, rate_limit: RateLimit | None = None) -> APIR
             headers={
                 "Server-Timing": server_timing(answer.timings_ms),
                 "X-Steadyrag-Mode": answer.mode,
+                **({"X-Steadyrag-Degraded": ", ".join(answer.degraded)} if answer.degraded else {}),
                 "Cache-Status": answer.cache.header,
                 **({} if answer.cache.age_s is None else {"Age": str(answer.cache.age_s)}),
             },
         )
 
     return router
+
+
+def _with_limit(answer: Answer, limit_ms: float) -> Answer:
+    """The answer whose timings say how long counting the request took, too."""
+    total_ms = answer.timings_ms["total"] + limit_ms
+    timed = {"limit": round(limit_ms, 2), **answer.timings_ms, "total": round(total_ms, 2)}
+    return replace(answer, timings_ms=timed)
 
 
 def server_timing(timings_ms: Mapping[str, float]) -> str:

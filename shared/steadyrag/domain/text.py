@@ -6,6 +6,7 @@ import unicodedata
 from steadyrag.domain.errors import InvalidInput
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -27,6 +28,12 @@ def clean_text(value: str, field: str, *, longest: int) -> str:
     if not any(c.isprintable() and not c.isspace() for c in cleaned):
         raise InvalidInput(field, "must not be empty or blank")
     return cleaned
+
+
+def mended(value: str) -> str:
+    """`value` with U+FFFD for what can't be encoded or kept: NUL and lone surrogates, which
+    JSON may carry and so a vendor may send."""
+    return _NO_TEXT.sub("\ufffd", value)
 
 
 def clean_namespace(value: str, field: str = "namespace") -> str:

@@ -120,7 +120,8 @@ class AnswerCache:
                 if await self.shared.look_again(state):
                     return self._hit(state)
                 if looks > _LOOKS_FIRST and await store.claim(lease, owner, ttl_s=_lease_s()):
-                    await store.release(lease, owner)
+                    with suppress(DependencyError):
+                        await store.release(lease, owner)
                     return await self._look(state)
             except CircuitOpen:
                 return None

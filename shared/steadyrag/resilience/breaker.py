@@ -37,6 +37,10 @@ def ignore_transition(name: str, state: State) -> None:
     """For those who do not want to know."""
 
 
+def ignore_refusal(name: str) -> None:
+    """For those who do not want to know."""
+
+
 class CircuitOpen(Unavailable):
     """Not called, because the last calls failed. Asking again at once is no use."""
 
@@ -86,6 +90,7 @@ class LocalBreaker:
         probe_s: float = 10.0,
         stale_s: float = 600.0,
         on_transition: OnTransition = ignore_transition,
+        on_refused: Callable[[str], None] = ignore_refusal,
     ) -> None:
         self.name = name
         self._clock = clock
@@ -94,6 +99,7 @@ class LocalBreaker:
         self._probe_s = probe_s
         self._stale_s = stale_s
         self._on_transition = on_transition
+        self._on_refused = on_refused
         self._failures = 0
         self._last_failure_at = float("-inf")
         self._opened_at: float | None = None
@@ -144,12 +150,16 @@ class LocalBreaker:
         self._probing_until = None
 
     async def guard[T](
-        self, call: Callable[[], Awaitable[T]], *, timeout_s: float | None = None
+        self,
+        call: Callable[[], Awaitable[T]],
+        *,
+        timeout_s: float | None = None,
+        fair_s: float = 0.0,
     ) -> T:
         """The call's result, or its error; `CircuitOpen` without calling while open.
 
-        A time-out that comes late says that this process was busy, and nothing of whom it
-        asked: the answer may have been there.
+        A time-out counts where `timeout_s` is at least `fair_s`. One that comes late says that
+        this process was busy, and nothing of whom it asked: the answer may have been there.
         """
         if not self.allow():
             raise CircuitOpen(self.name)
@@ -158,12 +168,15 @@ class LocalBreaker:
             async with asyncio.timeout(timeout_s):
                 result = await call()
         except BaseException as error:
-            self._heard(verdict(error, fair=time.monotonic() < due + BUSY_S))
+            fair = timeout_s is None or timeout_s >= fair_s
+            self._heard(verdict(error, fair=fair and time.monotonic() < due + BUSY_S))
             raise
         self._heard(Verdict.WELL)
         return result
 
     def _heard(self, outcome: Verdict) -> None:
+        if outcome is Verdict.REFUSED:
+            self._on_refused(self.name)
         match outcome:
             case Verdict.WELL | Verdict.REFUSED:
                 self.success()

@@ -23,6 +23,7 @@ from steadyrag.resilience.breaker import (
     OnTransition,
     State,
     Verdict,
+    ignore_refusal,
     ignore_transition,
     verdict,
 )
@@ -42,10 +43,6 @@ version says: a map that expired begins at version 0 again."""
 
 BESIDE_A_PROBE_S = 1.0
 """How long a process that was refused the probe does not ask for it again."""
-
-
-def ignore_refusal(name: str) -> None:
-    """For those who do not want to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +86,28 @@ class Breakers:
         self._local: dict[str, LocalBreaker] = {}
         self._no_probe_until: dict[str, float] = {}
 
-    def absorb(self, fields: Fields, *, held_in: str | None = None) -> None:
-        """Takes in the shared map as a batch brought it, unless we know of a later one.
+    def absorb(
+        self, fields: Fields, *, held_in: str | None = None, read_at: float | None = None
+    ) -> None:
+        """Takes in the shared map as a batch brought it, unless we know of a later one: the
+        batch was asked for at `read_at`, and what has been waiting since is no news.
 
         `held_in` is the store the batch came from. Another store than the last one holds
         another map; what was open by the last one stays so here until its time is over.
         """
+        older = read_at is not None and read_at <= self._learnt_at
         if held_in is not None and held_in != self._home:
-            self._move(held_in, fields)
+            if not older:
+                self._move(held_in, fields)
             return
         behind = circuit_fields.version(fields) < circuit_fields.version(self._fields)
-        if behind and abs(self._clock() - self._learnt_at) < IN_DOUBT_S:
+        if behind and (older or abs(self._clock() - self._learnt_at) < IN_DOUBT_S):
             return
         self._learn(fields)
 
     def states(self) -> Mapping[str, State]:
         """Every dependency that has failed lately, for readiness and metrics."""
-        known = circuit_fields.names(self._fields) | self._local.keys()
+        known = circuit_fields.names(self._fields) | self._local.keys() | self._carried.keys()
         return {name: self.state(name) for name in sorted(known)}
 
     def state(self, dependency: str) -> State:
@@ -157,12 +159,20 @@ class Breakers:
         lasts_s = max(self._probe_s, (timeout_s or 0.0) + 1.0)
         self._no_probe_until[dependency] = now + lasts_s
         owner, lease = uuid.uuid4().hex, _lease(dependency)
-        claimed = await self._ask(lambda store: store.claim(lease, owner, ttl_s=lasts_s))
-        if claimed is None:
-            return _Probe(None)
-        if not claimed:
-            self._no_probe_until[dependency] = now + BESIDE_A_PROBE_S
-            raise CircuitOpen(dependency)
+        try:
+            claimed = await self._ask(lambda store: store.claim(lease, owner, ttl_s=lasts_s))
+            if claimed is None:
+                return _Probe(None)
+            if not claimed:
+                self._no_probe_until[dependency] = now + BESIDE_A_PROBE_S
+                raise CircuitOpen(dependency)
+            return await self._under_lease(dependency, owner)
+        except asyncio.CancelledError:  # who gave up must not keep others from probing
+            self._no_probe_until.pop(dependency, None)
+            await self._ask(lambda store: store.release(lease, owner))
+            raise
+
+    async def _under_lease(self, dependency: str, owner: str) -> _Probe | None:
         # What we knew may be a request old: a probe may have come back in the meantime.
         read = await self._ask(lambda store: store.read((), (BREAKERS_KEY,)))
         if read is not None:
@@ -172,7 +182,7 @@ class Breakers:
             self._on_transition(dependency, "half_open")
             return _Probe(owner)
         del self._no_probe_until[dependency]
-        await self._ask(lambda store: store.release(lease, owner))
+        await self._ask(lambda store: store.release(_lease(dependency), owner))
         if state == "open":
             raise CircuitOpen(dependency)
         return None

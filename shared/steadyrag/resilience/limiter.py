@@ -188,7 +188,8 @@ class RateLimiter:
             )
 
     def _key(self, rule: Rule, identity: str) -> str:
-        """ASCII, and nobody's name can be read from it. The window's length is part of it,
+        """ASCII, and nobody's name can be read from it, though who knows the hash key can try
+        out short ones, such as addresses. The window's length is part of it,
         because windows of different lengths do not compare."""
         told = f"{rule.name}\0{rule.limit.window_s}\0{identity}".encode("utf-8", "surrogatepass")
         return rate_key(hmac.new(self._hash_key, told, hashlib.sha256).hexdigest()[:40])

@@ -119,24 +119,23 @@ class SharedState:
         """Stores the answer, when it is good and the documents are at rest, and a new
         embedding; in every store at once. Returns when they are written, or have failed."""
         up = [tier for tier in self.tiers if tier.name not in state.unreachable]
-        writes: list[Awaitable[None]] = []
+        vector = answered = None
         if state.embedding is not None and state.embedding_is_new:
-            packed = pack_vector(state.embedding)
+            vector = pack_vector(state.embedding)
             self._hold_vector(state, state.embedding)
-            writes += [
-                tier.store.write({state.vector_key: packed}, ttl_s=self.limits.vector_s)
-                for tier in up
-                if tier.vectors
-            ]
         # "Nothing found" is cheap to say again, and wrong as soon as a late write shows.
         good = answer.mode == "full" and answer.sources
         if good and state.storable and state.version is not None:
             held = HeldAnswer(answer, state.began_at, state.version)
-            packed = pack_answer(held)
-            self._hold_answer(state.key, held, len(packed))
-            if len(packed) <= LARGEST_BYTES:
-                ttl_s = self.limits.last_good_s
-                writes += [tier.store.write({state.key: packed}, ttl_s=ttl_s) for tier in up]
+            answered = pack_answer(held)
+            self._hold_answer(state.key, held, len(answered))
+        writes: list[Awaitable[None]] = []
+        if vector is not None:
+            ttl_s, holders = self.limits.vector_s, [tier for tier in up if tier.vectors]
+            writes += [t.store.write({state.vector_key: vector}, ttl_s=ttl_s) for t in holders]
+        if answered is not None and len(answered) <= LARGEST_BYTES:
+            ttl_s = self.limits.last_good_s
+            writes += [tier.store.write({state.key: answered}, ttl_s=ttl_s) for tier in up]
         await _settled(writes)
 
     async def look_again(self, state: RequestState) -> bool:

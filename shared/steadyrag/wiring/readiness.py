@@ -16,7 +16,7 @@ from steadyrag.wiring import parts as chosen
 from steadyrag.wiring.stores import shared_stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from steadyrag.domain.ports import SharedStore
     from steadyrag.health import BreakerStates, Probe, Probes, States
@@ -33,9 +33,12 @@ def build_probes(settings: Settings) -> tuple[Probes, BreakerStates]:
     embedder = chosen.embedder(settings)
     index = chosen.index(settings, embedder)
     reranker = chosen.reranker(settings, index)
-    generator = chosen.generator(settings, settings.chat_model)
+    models = {"llm": settings.chat_model, "llm_fallback": settings.chat_fallback_model}
+    generators = {
+        name: chosen.generator(settings, model) for name, model in models.items() if model
+    }
     stores = shared_stores(settings, timeout_s=STORE_TIMEOUT_S)
-    return _probes(embedder, index, reranker, generator, stores), partial(_fleet, stores)
+    return _probes(embedder, index, reranker, generators, stores), partial(_fleet, stores)
 
 
 def probes(service: Service) -> Probes:
@@ -43,7 +46,9 @@ def probes(service: Service) -> Probes:
     embedder = service.embedder
     while isinstance(embedder, BatchedEmbedder | GuardedEmbedder):
         embedder = embedder.inner
-    return _probes(embedder, service.index, service.reranker, service.generator, service.stores)
+    generators = {"llm": service.generator, "llm_fallback": service.fallback}
+    stores = [s.inner if isinstance(s, GuardedStore) else s for s in service.stores]
+    return _probes(embedder, service.index, service.reranker, generators, stores)
 
 
 def breaker_states(service: Service) -> States:
@@ -70,7 +75,7 @@ def _probes(
     embedder: Embedder,
     keeper: Index,
     reranker: Reranker | None,
-    generator: Generator | None,
+    generators: Mapping[str, Generator | None],
     stores: Iterable[SharedStore],
 ) -> Probes:
     async def embedding() -> None:
@@ -80,8 +85,7 @@ def _probes(
         return await keeper.status()
 
     asked: dict[str, Probe] = {"embedding": embedding, "index": index}
-    if generator:
-        asked["llm"] = generator.ping
+    asked |= {name: generator.ping for name, generator in generators.items() if generator}
     for store in stores:
         asked[store.name] = partial(_reads, store)
     if reranker:

@@ -59,7 +59,12 @@ def guarded_stores(settings: Settings, *, clock: Clock = time.time) -> list[Guar
 
 
 def _breaker(store: SharedStore, clock: Clock) -> LocalBreaker:
-    return LocalBreaker(store.name, clock=clock, on_transition=metrics.on_transition)
+    return LocalBreaker(
+        store.name,
+        clock=clock,
+        on_transition=metrics.on_transition,
+        on_refused=metrics.on_refused,
+    )
 
 
 @contextmanager

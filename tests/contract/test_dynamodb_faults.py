@@ -1,5 +1,6 @@
 """`DynamoStore` on a bad day: throttled, denied, half an answer, or nobody there."""
 
+import asyncio
 import json
 import logging
 import time
@@ -95,6 +96,23 @@ async def test_missing_credentials_and_a_missing_region_are_refused(dynamo_table
         with pytest.raises(Refused):
             await store.read(["a"])
         await store.aclose()
+
+
+async def test_a_client_that_failed_while_nobody_waited_is_made_again(dynamo_table, monkeypatch):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    store = DynamoStore(**dynamo_table | {"region": None}, timeout_s=2.0, connect_timeout_s=2.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await store.read(["a"])
+    await asyncio.sleep(0.5)
+    with pytest.raises(Refused):
+        await store.read(["a"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    assert await store.read(["a"]) == ({}, {})
+    await store.aclose()
 
 
 async def test_a_value_too_large_for_an_item_is_not_kept_and_its_key_is_emptied(store, caplog):

@@ -398,13 +398,50 @@ async def test_who_gives_up_while_asking_for_the_probe_keeps_nobody_from_it(stor
     assert await other.request(dead) == "answer"
 
 
-async def test_the_own_map_says_when_a_circuit_has_closed(store, clock):
+async def test_what_is_open_stays_open_when_the_map_moves_twice(store, clock):
+    """Valkey goes, and comes back empty."""
     environment = Environment(store, clock)
     await broken([environment])
-    clock.now += 3
     environment.breakers.absorb({}, held_in="dynamodb")
-    environment.breakers.absorb({}, held_in="memory")
+    clock.now += 5
+    environment.breakers.absorb({}, held_in="valkey")
+    assert environment.breakers.state("embedding") == "open"
+    clock.now += 60
     assert environment.breakers.state("embedding") == "closed"
+
+
+async def test_a_time_out_counts_although_its_caller_gives_up_while_it_is_told(store, clock):
+    environment = Environment(store, clock)
+    environment.store.slow(0.05, on="update")
+
+    async def hangs() -> None:
+        await asyncio.sleep(10)
+
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.04):
+                await environment.breakers.guard("embedding", hangs, timeout_s=0.02)
+    environment.store.heal()
+    await environment.read()
+    assert environment.breakers.state("embedding") == "open"
+
+
+async def test_the_stores_part_of_the_guard_is_part_of_its_time(store, clock):
+    environment = Environment(store, clock)
+    dead = await broken([environment])
+    clock.now += 61
+    await environment.read()
+    dead.error = None
+    environment.store.slow(0.05)
+
+    async def slow() -> None:
+        await asyncio.sleep(0.12)
+
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    with pytest.raises(TimeoutError):
+        await environment.breakers.guard("embedding", slow, timeout_s=0.15)
+    assert loop.time() - started < 0.3
 
 
 async def test_while_the_nearest_store_is_down_breakers_are_shared_through_the_next(store, clock):

@@ -121,6 +121,21 @@ async def test_time_outs_of_a_process_that_was_busy_say_nothing_of_the_store(gua
     assert guarded.breaker.state == "closed"
 
 
+async def test_a_store_that_is_back_has_the_time_of_a_new_connection(guarded, store, clock):
+    """With a request every second, so that it is never quiet."""
+    store.slow(1)
+    for _ in range(5):
+        clock.passes(1)
+        await took(guarded.read([]))
+    store.slow(0.05)  # longer than a call, shorter than a connection
+    for _ in range(59):
+        clock.passes(1)
+        with pytest.raises(CircuitOpen):
+            await guarded.read([])
+    clock.passes(1)
+    assert await guarded.read([]) == ({}, {})
+
+
 async def test_a_request_with_little_time_waits_for_little_and_that_counts_for_nothing(
     guarded, store, clock
 ):

@@ -74,7 +74,7 @@ class DynamoClient:
         """Imports boto3 and makes the client; raises `Refused` when its set-up is wrong."""
         from botocore.exceptions import BotoCoreError
 
-        if self._client is None:
+        if self._client is None or _failed(self._client):
             self._client = self._pool().submit(self._make)
         try:
             await asyncio.shield(asyncio.wrap_future(self._client))
@@ -84,7 +84,7 @@ class DynamoClient:
 
     async def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """One operation of the boto3 client. Raises `DependencyError`, or `ConditionFailed`."""
-        if self._client is None or not self._client.done():
+        if self._client is None or not self._client.done() or _failed(self._client):
             await self.load()
         assert self._client is not None  # noqa: S101
         client = self._client.result()
@@ -106,7 +106,7 @@ class DynamoClient:
 
     async def aclose(self) -> None:
         """Drops connections; the next call opens new ones."""
-        if self._client is not None and self._client.done() and not self._client.exception():
+        if self._client is not None and self._client.done() and not _failed(self._client):
             self._client.result().close()
         threads, self._threads = self._threads, None
         if threads is not None:
@@ -158,6 +158,11 @@ class DynamoClient:
             problem = f"could not be reached ({type(error).__name__})"
             raise Unavailable(NAME, problem) from error
         return answer
+
+
+def _failed(made: Future[Any]) -> bool:
+    """Whether making it has failed, perhaps while nobody was waiting any more."""
+    return made.done() and (made.cancelled() or made.exception() is not None)
 
 
 def where(endpoint_url: str | None, region: str | None, *, local: bool) -> dict[str, str | None]:

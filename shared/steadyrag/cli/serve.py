@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 def command(tries: tuple[str, ...], stores: bool) -> None:
     """Serve the API with its docs on STEADYRAG_HOST:STEADYRAG_PORT until Ctrl-C."""
     from steadyrag.settings import load
-    from steadyrag.telemetry.log import configure
+    from steadyrag.telemetry import log, metrics, spans
     from steadyrag.wiring.stores import local_stores
 
     settings = load()
-    configure(settings.log_level)
+    log.configure(settings.log_level)
+    metrics.configure(settings.metrics)
+    spans.configure(settings.tracing)
     address = _listen(settings.host, settings.port)
     signal.signal(signal.SIGTERM, _end)
     if stores:

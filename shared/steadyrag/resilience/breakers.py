@@ -11,8 +11,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from steadyrag.domain.ports import SharedStore
 from steadyrag.resilience import circuit_fields
@@ -126,20 +127,22 @@ class Breakers:
     ) -> T:
         """The call's result, or its error; `CircuitOpen` without calling while open.
 
-        Raises `TimeoutError` when the call takes longer than `timeout_s`. That counts against
+        Raises `TimeoutError` when the call is not back in `timeout_s`, the stores' part of the
+        guard included. That counts against
         the dependency only where `timeout_s` is at least `fair_s`, so that a caller in a
         hurry can't open a circuit for everybody. Each attempt of a retried call is guarded,
         and counts, on its own.
         """
+        due = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
         probe = await self._admit(dependency, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(due):
                 result = await call()
         except BaseException as error:
             fair = timeout_s is None or timeout_s >= fair_s
-            await self._heard(dependency, verdict(error, fair=fair), probe)
+            await _to_its_end(self._heard(dependency, verdict(error, fair=fair), probe))
             raise
-        await self._heard(dependency, Verdict.WELL, probe)
+        await _to_its_end(self._heard(dependency, Verdict.WELL, probe))
         return result
 
     async def _admit(self, dependency: str, timeout_s: float | None) -> _Probe | None:
@@ -162,6 +165,7 @@ class Breakers:
         try:
             claimed = await self._ask(lambda store: store.claim(lease, owner, ttl_s=lasts_s))
             if claimed is None:
+                self._on_transition(dependency, "half_open")
                 return _Probe(None)
             if not claimed:
                 self._no_probe_until[dependency] = now + BESIDE_A_PROBE_S
@@ -181,7 +185,7 @@ class Breakers:
         if state == "half_open":
             self._on_transition(dependency, "half_open")
             return _Probe(owner)
-        del self._no_probe_until[dependency]
+        self._no_probe_until.pop(dependency, None)
         await self._ask(lambda store: store.release(_lease(dependency), owner))
         if state == "open":
             raise CircuitOpen(dependency)
@@ -287,7 +291,8 @@ class Breakers:
         return said
 
     def _move(self, home: str, fields: Fields) -> None:
-        left = {name: self._circuit(name) for name in circuit_fields.names(self._fields)}
+        known = circuit_fields.names(self._fields) | self._carried.keys()
+        left = {name: self._circuit(name) for name in known}
         self._carried = {
             name: circuit.opened_at
             for name, circuit in left.items()
@@ -336,3 +341,14 @@ class Breakers:
 
 def _lease(dependency: str) -> str:
     return lease_key(f"breaker:{dependency}")
+
+
+async def _to_its_end(telling: Coroutine[Any, Any, None]) -> None:
+    """Awaits it even when the caller gives up meanwhile: what a call has shown must not be lost
+    with the caller. The stores' own time limits bound it."""
+    task = asyncio.create_task(telling)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from steadyrag.domain.errors import DependencyError, Refused, Unavailable
 from steadyrag.domain.ports import Allowance, SharedStore, Warmable
-from steadyrag.resilience.breaker import LocalBreaker
+from steadyrag.resilience.breaker import CircuitOpen, LocalBreaker
 from steadyrag.resilience.deadline import remaining_s
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,9 @@ class GuardedStore:
     """A `SharedStore` that answers within `timeout_s` or raises.
 
     No call takes more than a quarter of what a request's deadline leaves, or 50 ms. One pays
-    for a new connection when it is the first, or the first after `idle_s` of quiet, when a
-    frozen environment has lost its sockets: it gets `connect_s`. The breaker is this process's
+    for a new connection when it is the first, the first after `idle_s` of quiet, when a frozen
+    environment has lost its sockets, or the one that asks whether a store is back: it gets
+    `connect_s`. The breaker is this process's
     own: a store can't share its state through itself.
     """
 
@@ -99,13 +100,17 @@ class GuardedStore:
 
     async def _call[T](self, call: Callable[[], Awaitable[T]], *, patient: bool = False) -> T:
         quiet = self._clock() - self._last_outcome_at > self._idle_s
-        usual_s = self._connect_s if patient or quiet else self._timeout_s
+        # A store that was down has lost our connections.
+        new = quiet or self.breaker.state == "half_open"
+        usual_s = self._connect_s if patient or new else self._timeout_s
         timeout_s = min(usual_s, max(_LEAST_S, _SHARE * remaining_s()))
         try:
             result = await self.breaker.guard(call, timeout_s=timeout_s, fair_s=usual_s)
         except TimeoutError:
             self._last_outcome_at = self._clock()
             raise Unavailable(self.name, f"took longer than {timeout_s:g} s") from None
+        except CircuitOpen:  # not called: that it was quiet goes on
+            raise
         except DependencyError as error:
             self._last_outcome_at = self._clock()
             if isinstance(error, Refused):

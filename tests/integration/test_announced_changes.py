@@ -11,7 +11,7 @@ from steadyrag.adapters.valkey import ValkeyStore
 from steadyrag.domain.errors import Unavailable
 from steadyrag.resilience.keys import corpus_key
 from steadyrag.settings import load
-from steadyrag.wiring.ingest import AnnouncedChanges
+from steadyrag.wiring.ingest import announced_changes
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def settings(tmp_path):
 
 async def test_a_service_that_came_later_is_told_too(settings, valkey_server):
     namespace = unique("namespace")
-    changes = AnnouncedChanges(settings)
+    changes = announced_changes(settings)
     await changes.changing(namespace, deleted=["a"])
     with announced(settings.data_dir, StoreAddresses(cache_url=valkey_server.url)):
         for _ in range(2):
@@ -39,7 +39,7 @@ async def test_the_stores_of_the_settings_are_told_as_ever(settings, valkey_serv
         announced(settings.data_dir, StoreAddresses(cache_url=valkey_server.url)),
         pytest.raises(Unavailable),
     ):
-        await AnnouncedChanges(named).changed(unique("namespace"))
+        await announced_changes(named).changed(unique("namespace"))
 
 
 async def test_a_service_that_can_not_be_told_stops_the_change(settings):
@@ -47,7 +47,7 @@ async def test_a_service_that_can_not_be_told_stops_the_change(settings):
         announced(settings.data_dir, StoreAddresses(cache_url="redis://127.0.0.1:1")),
         pytest.raises(Unavailable),
     ):
-        await AnnouncedChanges(settings).changed("default")
+        await announced_changes(settings).changed("default")
 
 
 async def test_a_service_that_ends_while_it_is_told_does_not(settings):
@@ -60,5 +60,5 @@ async def test_a_service_that_ends_while_it_is_told_does_not(settings):
         async with await asyncio.start_server(end, "127.0.0.1", 0) as server:
             url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?cluster=false"
             serving.enter_context(announced(settings.data_dir, StoreAddresses(cache_url=url)))
-            await AnnouncedChanges(settings).changed("default")
+            await announced_changes(settings).changed("default")
     assert list(settings.data_dir.iterdir()) == []

@@ -16,15 +16,16 @@ from itertools import accumulate, pairwise
 
 from steadyrag.domain.errors import CallerError, Rejected, Unavailable
 from steadyrag.domain.models import Embedding, Embeddings
-from steadyrag.domain.ports import Embedder, Warmable
+from steadyrag.domain.ports import Embedder
 from steadyrag.domain.tokens import estimate_tokens
+from steadyrag.resilience.around_embedder import AroundEmbedder
 from steadyrag.resilience.deadline import remaining_s
 
 _NEAR_S = 1.0
 """How much earlier than its own deadline a caller lets a call that it joins end."""
 
 
-class BatchedEmbedder:
+class BatchedEmbedder(AroundEmbedder):
     """An `Embedder` whose concurrent `embed_query` calls become calls of `embed_queries`.
 
     Equal texts are sent once. A batch refused for one of its texts is halved until that text
@@ -33,31 +34,17 @@ class BatchedEmbedder:
     ends with its last caller; one that gives up early disturbs nobody. The tokens charged are
     shared out by estimated length, and their sum is what was charged.
 
-    Whatever counts failures or retries belongs inside, around `embedder`: one call that fails
+    Whatever counts failures or retries belongs inside, around `inner`: one call that fails
     a hundred callers failed once.
     """
 
-    def __init__(
-        self, embedder: Embedder, *, max_texts: int = 100, max_wait_s: float = 0.005
-    ) -> None:
-        self.inner = embedder
+    def __init__(self, inner: Embedder, *, max_texts: int = 100, max_wait_s: float = 0.005) -> None:
+        super().__init__(inner)
         self._max_texts = max_texts
         self._max_wait_s = max_wait_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filling: _Batch | None = None
         self._under_way: set[_Batch] = set()
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def dimension(self) -> int:
-        return self.inner.dimension
-
-    async def warm(self) -> None:
-        if isinstance(self.inner, Warmable):
-            await self.inner.warm()
 
     async def embed_query(self, text: str) -> Embedding:
         batch, answer = self._join(text)
@@ -67,15 +54,6 @@ class BatchedEmbedder:
             batch.leave(text, answer)
             if not batch.waiting:
                 await self._abandon(batch)
-
-    async def embed_queries(self, texts: Sequence[str]) -> Embeddings:
-        return await self.inner.embed_queries(texts)
-
-    async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
-        return await self.inner.embed_passages(texts)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
 
     def _join(self, text: str) -> tuple[_Batch, asyncio.Future[Embedding]]:
         loop = asyncio.get_running_loop()

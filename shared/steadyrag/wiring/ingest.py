@@ -7,20 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.ports import Embedder
 from steadyrag.wiring import parts as chosen
 from steadyrag.wiring.stores import INGEST_TIMEOUT_S, shared_stores, store_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from steadyrag.adapters.local.announced import StoreAddresses
     from steadyrag.adapters.pinecone_schema import IndexReady
     from steadyrag.domain.documents import Corpus
     from steadyrag.domain.ports import SharedStore
     from steadyrag.ingest import IngestParts
-    from steadyrag.resilience.corpus_changes import CorpusChanges
+    from steadyrag.resilience.corpus_changes import Changes
     from steadyrag.settings import Settings
 
 
@@ -40,49 +39,26 @@ def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
         "lock": IngestLock(settings.data_dir),
         "max_tokens": settings.chunk_tokens,
         "parallel_calls": 1 if settings.embedder == "local" else 4,
-        "changes": AnnouncedChanges(settings),
+        "changes": announced_changes(settings),
     } | overrides
     return IngestParts(**parts)
 
 
-class AnnouncedChanges:
-    """`Changes` in the stores that the settings name, and in those of every `serve --stores`
-    on the same data directory, which may come and go meanwhile."""
+def announced_changes(settings: Settings) -> Changes:
+    """In the stores that the settings name, and in those of every `serve --stores` on the same
+    data directory."""
+    from steadyrag.adapters.local.announced import announcements
+    from steadyrag.resilience.announced_changes import AnnouncedChanges
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._stores: dict[StoreAddresses, list[SharedStore]] = {}
+    def stores_at(addresses: StoreAddresses) -> list[SharedStore]:
+        there = settings.model_copy(update=asdict(addresses))
+        return shared_stores(there, timeout_s=INGEST_TIMEOUT_S)
 
-    async def changing(
-        self, namespace: str, *, deleted: Iterable[str] = (), added: Iterable[str] = ()
-    ) -> None:
-        gone, back = list(deleted), list(added)
-        await self._tell(lambda changes: changes.changing(namespace, deleted=gone, added=back))
-
-    async def changed(self, namespace: str) -> None:
-        await self._tell(lambda changes: changes.changed(namespace))
-
-    async def _tell(self, tell: Callable[[CorpusChanges], Awaitable[None]]) -> None:
-        from steadyrag.adapters.local.announced import announcements
-        from steadyrag.resilience.corpus_changes import CorpusChanges
-
-        data_dir, own = self._settings.data_dir, store_addresses(self._settings)
-        for addresses in {own, *announcements(data_dir)}:
-            stores = self._at(addresses)
-            try:
-                await tell(CorpusChanges(stores))
-            except DependencyError:
-                if addresses == own or addresses in announcements(data_dir):
-                    raise
-            finally:
-                for store in stores:
-                    await store.aclose()
-
-    def _at(self, addresses: StoreAddresses) -> list[SharedStore]:
-        if addresses not in self._stores:
-            there = self._settings.model_copy(update=asdict(addresses))
-            self._stores[addresses] = shared_stores(there, timeout_s=INGEST_TIMEOUT_S)
-        return self._stores[addresses]
+    return AnnouncedChanges(
+        store_addresses(settings),
+        announced=lambda: announcements(settings.data_dir),
+        stores_at=stores_at,
+    )
 
 
 async def ensure_index(

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from steadyrag.domain.models import Chunk, Hit, Question
 from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Reranker
-from steadyrag.resilience.batching import BatchedEmbedder
+from steadyrag.resilience.around_embedder import AroundEmbedder
 from steadyrag.resilience.breakers import BREAKERS_KEY, Breakers
-from steadyrag.resilience.guarded_embedder import GuardedEmbedder
 from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.resilience.nearest import nearest
 from steadyrag.wiring import parts as chosen
@@ -44,7 +43,7 @@ def build_probes(settings: Settings) -> tuple[Probes, BreakerStates]:
 def probes(service: Service) -> Probes:
     """Probes of a running service's own parts, past their circuits."""
     embedder = service.embedder
-    while isinstance(embedder, BatchedEmbedder | GuardedEmbedder):
+    while isinstance(embedder, AroundEmbedder):
         embedder = embedder.inner
     generators = {"llm": service.generator, "llm_fallback": service.fallback}
     stores = [s.inner if isinstance(s, GuardedStore) else s for s in service.stores]

@@ -21,6 +21,7 @@ from steadyrag.adapters.local.announced import announcements
 from steadyrag.adapters.local.child_process import free_port
 from steadyrag.adapters.local.services import start_valkey
 from steadyrag.adapters.valkey import ValkeyStore
+from steadyrag.cli.serve import _Signals
 from steadyrag.domain.ports import SharedStore
 from steadyrag.resilience.corpus import digests
 from steadyrag.resilience.keys import corpus_key, tombs_key
@@ -203,6 +204,17 @@ def test_it_can_be_interrupted_while_they_start(here, after_s):
         finally:
             it.kill()
     assert not list(here.data.glob("stores-*"))
+
+
+def test_a_signal_that_an_import_swallowed_is_obeyed_all_the_same(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    for number, unwinds in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
+        signals = _Signals()
+        with contextlib.suppress(unwinds):  # as the callback of a module's lock does
+            signals._end(number, None)
+        with pytest.raises(unwinds):
+            signals.obey()
+    _Signals().obey()
 
 
 def test_what_does_not_start_is_said_and_done_without(here):

@@ -42,14 +42,19 @@ def command(tries: tuple[str, ...], stores: bool) -> None:
     metrics.configure(settings.metrics)
     spans.configure(settings.tracing)
     address = _listen(settings.host, settings.port)
-    signal.signal(signal.SIGTERM, _end)
+    signals = _Signals()
     if stores:
         _say("Starting Valkey and a local AWS ...")
     with local_stores(settings, _say) if stores else nullcontext(lambda: settings) as ready:
-        _serve(address, ready, tries)
+        _serve(address, ready, tries, signals)
 
 
-def _serve(address: socket.socket, ready: Callable[[], Settings], tries: Sequence[str]) -> None:
+def _serve(
+    address: socket.socket,
+    ready: Callable[[], Settings],
+    tries: Sequence[str],
+    signals: _Signals,
+) -> None:
     """Serves until a signal; asks for the settings after the imports, which take as long as
     the stores do to start."""
     import uvicorn
@@ -93,6 +98,7 @@ def _serve(address: socket.socket, ready: Callable[[], Settings], tries: Sequenc
         finally:
             await service.aclose()
 
+    signals.obey()
     try:
         asyncio.run(run())
     except KeyboardInterrupt:
@@ -109,9 +115,30 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _end(number: int, _: object) -> NoReturn:
-    """Unwinds, so that what was started is stopped, where the signal alone would just end."""
-    sys.exit(128 + number)
+class _Signals:
+    """Ctrl-C and SIGTERM unwind, so that what was started is stopped.
+
+    The exception of a signal is raised wherever the interpreter happens to be, and inside an
+    import it may be swallowed: so it is remembered until `obey`, from where on asyncio and
+    uvicorn see to it.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
+
+    def obey(self) -> None:
+        """Unwinds if a signal has come already."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._received is not None:
+            self._end(self._received, None)
+
+    def _end(self, number: int, _: object) -> NoReturn:
+        self._received = number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
 
 
 def _listen(host: str, port: int) -> socket.socket:

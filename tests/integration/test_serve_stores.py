@@ -206,15 +206,16 @@ def test_it_can_be_interrupted_while_they_start(here, after_s):
     assert not list(here.data.glob("stores-*"))
 
 
-def test_a_signal_that_an_import_swallowed_is_obeyed_all_the_same(monkeypatch):
+def test_a_signal_waits_until_nothing_is_being_imported_and_a_second_one_does_not(monkeypatch):
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     for number, unwinds in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
         signals = _Signals()
-        with contextlib.suppress(unwinds):  # as the callback of a module's lock does
-            signals._end(number, None)
+        signals.obey()
+        signals._remember(number, None)
         with pytest.raises(unwinds):
             signals.obey()
-    _Signals().obey()
+        with pytest.raises(unwinds):
+            signals._remember(number, None)
 
 
 def test_what_does_not_start_is_said_and_done_without(here):

@@ -66,7 +66,9 @@ def _serve(
     from steadyrag.wiring.readiness import breaker_states, probes
     from steadyrag.wiring.service import build, rate_limit
 
+    signals.obey()
     settings = ready()
+    signals.obey()
     preload(settings)
     service = build(settings)
     app = create_app(
@@ -98,7 +100,7 @@ def _serve(
         finally:
             await service.aclose()
 
-    signals.obey()
+    signals.obey(from_now_on=True)
     try:
         asyncio.run(run())
     except KeyboardInterrupt:
@@ -118,24 +120,30 @@ def _say(line: str) -> None:
 class _Signals:
     """Ctrl-C and SIGTERM unwind, so that what was started is stopped.
 
-    The exception of a signal is raised wherever the interpreter happens to be, and inside an
-    import it may be swallowed: so it is remembered until `obey`, from where on asyncio and
-    uvicorn see to it.
+    While things start, the first one is remembered until `obey`: an exception that is raised
+    in the middle of an import can be swallowed there and leave its lock behind. The second
+    one does not wait.
     """
 
     def __init__(self) -> None:
         self._received: int | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._end)
+            signal.signal(number, self._remember)
 
-    def obey(self) -> None:
-        """Unwinds if a signal has come already."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def obey(self, *, from_now_on: bool = False) -> None:
+        """Unwinds if a signal has come; `from_now_on` at once for those to come, too."""
+        if from_now_on:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # which asyncio replaces
+            signal.signal(signal.SIGTERM, self._unwind)
         if self._received is not None:
-            self._end(self._received, None)
+            self._unwind(self._received, None)
 
-    def _end(self, number: int, _: object) -> NoReturn:
+    def _remember(self, number: int, _: object) -> None:
+        if self._received is not None:
+            self._unwind(number, None)
         self._received = number
+
+    def _unwind(self, number: int, _: object) -> NoReturn:
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + number)

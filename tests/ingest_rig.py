@@ -16,7 +16,8 @@ from steadyrag.domain.documents import (
     Section,
     UnreadableDocument,
 )
-from steadyrag.ingest import IngestParts, IngestSummary, ingest
+from steadyrag.indexing import IngestParts, IngestSummary
+from steadyrag.ingest import ingest
 from steadyrag.ingest_batches import Retry
 
 

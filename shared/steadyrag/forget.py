@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from steadyrag.domain.ports import DocumentRecord
 
 if TYPE_CHECKING:
-    from steadyrag.ingest import IngestParts
+    from steadyrag.indexing import IngestParts
 
 _DOCUMENTS_A_STEP = 100
 

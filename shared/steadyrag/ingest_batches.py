@@ -95,7 +95,7 @@ class EmbeddingBatches:
             for waiting in self._waiting:
                 for text in waiting.texts:
                     if text in failed:
-                        waiting.job.failure = waiting.job.failure or str(failed[text])
+                        waiting.job.failure = waiting.job.failure or failed[text]
         done = self._take_complete()
         self._forget()
         return done, problems

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from steadyrag.domain.chunking import CHUNKER
 from steadyrag.domain.documents import FoundDocument
+from steadyrag.domain.errors import SteadyragError
 from steadyrag.domain.models import Chunk
 from steadyrag.domain.ports import DocumentRecord
 
@@ -58,7 +59,7 @@ class Job:
     stale: tuple[str, ...]
     is_new: bool
     begun: bool = False
-    failure: str | None = None
+    failure: SteadyragError | None = None
     upserted: set[str] = field(default_factory=set)
 
     @property

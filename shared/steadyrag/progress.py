@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from steadyrag.ingest import IngestSummary, Progress
+from steadyrag.indexing import IngestSummary, Progress
 
 LINE_EVERY_S = 5.0
 

@@ -43,7 +43,8 @@ from steadyrag.domain.models import Answer, Chunk, EmbeddedChunk, Query
 from steadyrag.domain.passages import sentences_of
 from steadyrag.domain.ports import DocumentRecord, Index, SharedStore
 from steadyrag.forget import forget
-from steadyrag.ingest import IngestParts, ingest
+from steadyrag.indexing import IngestParts
+from steadyrag.ingest import ingest
 from steadyrag.resilience.answer_cache import AnswerCache
 from steadyrag.resilience.corpus import read_corpus
 from steadyrag.resilience.corpus_changes import CorpusChanges

@@ -10,7 +10,7 @@ from steadyrag.evaluation.dataset import limited, read_dataset
 from steadyrag.evaluation.english import ENGLISH_QUESTIONS
 from steadyrag.evaluation.evaluate import evaluate
 from steadyrag.evaluation.workbench import IngestFailed, Workbench
-from steadyrag.ingest import IngestParts
+from steadyrag.indexing import IngestParts
 from steadyrag.ingest_batches import Retry
 from steadyrag.search import Service
 from steadyrag.wiring.ingest import files

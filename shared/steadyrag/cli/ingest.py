@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from steadyrag.domain.ports import Index
-    from steadyrag.ingest import IngestParts, IngestSummary
+    from steadyrag.indexing import IngestParts, IngestSummary
 
 _SHOWN_FAILURES = 50
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from steadyrag.domain.documents import BrokenDocument, Corpus, FoundDocument
 from steadyrag.domain.errors import SteadyragError
 from steadyrag.evaluation.dataset import Dataset
-from steadyrag.ingest import IngestParts, IngestSummary, ingest
+from steadyrag.indexing import IngestParts, IngestSummary
+from steadyrag.ingest import ingest
 from steadyrag.progress import of_ingest, progress
 from steadyrag.search import Service
 from steadyrag.settings import Settings

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from steadyrag.adapters.pinecone_schema import IndexReady
     from steadyrag.domain.documents import Corpus
     from steadyrag.domain.ports import SharedStore
-    from steadyrag.ingest import IngestParts
+    from steadyrag.indexing import IngestParts
     from steadyrag.resilience.corpus_changes import Changes
     from steadyrag.settings import Settings
 
@@ -27,7 +27,7 @@ def build_ingest(settings: Settings, **overrides: Any) -> IngestParts:
     """Everything that `steadyrag ingest` needs, chosen like `build` chooses."""
     from steadyrag.adapters.local.catalogue import SqliteCatalogue
     from steadyrag.adapters.local.ingest_lock import IngestLock
-    from steadyrag.ingest import IngestParts
+    from steadyrag.indexing import IngestParts
 
     embedder: Embedder = overrides.get("embedder") or embedder_of(settings)
     parts: dict[str, Any] = {

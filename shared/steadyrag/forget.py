@@ -8,13 +8,13 @@ it is ingested again, which is what lifts its tombstone.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadyrag.domain.ports import DocumentRecord
+from steadyrag.resilience.together import together
 
 if TYPE_CHECKING:
     from steadyrag.indexing import IngestParts
@@ -60,11 +60,11 @@ async def remove_documents(
     records: Sequence[DocumentRecord], namespace: str, parts: IngestParts
 ) -> None:
     """One step of at most 100 documents; `changes.changed` is the caller's to call."""
-    await _all(_write(replace(record, fingerprint=""), namespace, parts) for record in records)
+    await together(_write(replace(record, fingerprint=""), namespace, parts) for record in records)
     await _announce([record.document_id for record in records], namespace, parts)
     chunk_ids = [chunk_id for record in records for chunk_id in record.chunk_ids]
     await parts.retry(lambda: parts.index.delete(namespace, chunk_ids))
-    await _all(_remove(record.document_id, namespace, parts) for record in records)
+    await together(_remove(record.document_id, namespace, parts) for record in records)
 
 
 async def _announce(ids: Sequence[str], namespace: str, parts: IngestParts) -> None:
@@ -77,10 +77,3 @@ async def _write(record: DocumentRecord, namespace: str, parts: IngestParts) -> 
 
 async def _remove(document_id: str, namespace: str, parts: IngestParts) -> None:
     await parts.retry(lambda: parts.catalogue.remove(namespace, document_id))
-
-
-async def _all(writes: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Concurrent writes, all of them over when this returns or raises the first error."""
-    for outcome in await asyncio.gather(*writes, return_exceptions=True):
-        if outcome is not None:
-            raise outcome

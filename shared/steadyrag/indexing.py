@@ -5,11 +5,10 @@ change, upsert new chunks, delete old ones, write down that it is done.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from steadyrag.domain.chunking import MAX_TOKENS, chunk_document
 from steadyrag.domain.documents import Corpus, FoundDocument, UnreadableDocument
@@ -19,6 +18,7 @@ from steadyrag.domain.ports import Catalogue, CountTokens, DocumentRecord, Embed
 from steadyrag.ingest_batches import EmbeddingBatches, Retry
 from steadyrag.ingest_ledger import Job, Recipe, job_for
 from steadyrag.resilience.corpus_changes import Changes, Untold
+from steadyrag.resilience.together import together
 
 HOPELESS_AFTER = 3
 """Steps in a row that failed after all retries, and end the run."""
@@ -228,14 +228,14 @@ class Indexing:
         if not done:
             return
         await self._changing(jobs)
-        await _all(self._begin(job) for job in jobs.values())
+        await together(self._begin(job) for job in jobs.values())
         chunks = [chunk for _, chunk in done]
         await self._parts.retry(lambda: self._parts.index.upsert(self._namespace, chunks))
         for job, chunk in done:
             job.upserted.add(chunk.chunk.id)
         self.summary.chunks_embedded += len(done)
         partly = [job for job in jobs.values() if not job.complete]
-        await _all(self._put(job.unfinished()) for job in partly)
+        await together(self._put(job.unfinished()) for job in partly)
 
     async def _begin(self, job: Job) -> None:
         if not job.begun:
@@ -269,10 +269,3 @@ class Indexing:
     async def _delete(self, chunk_ids: Sequence[str]) -> None:
         await self._parts.retry(lambda: self._parts.index.delete(self._namespace, chunk_ids))
         self.summary.chunks_deleted += len(chunk_ids)
-
-
-async def _all(writes: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Concurrent writes, all of them over when this returns or raises the first error."""
-    for outcome in await asyncio.gather(*writes, return_exceptions=True):
-        if outcome is not None:
-            raise outcome

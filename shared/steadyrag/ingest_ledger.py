@@ -34,6 +34,10 @@ class Recipe:
     def vectors(self) -> str:
         return _hash(self.embedder, str(self.sentences))
 
+    def name(self, parser: str) -> str:
+        """Stands for all of it, with the parser that read the document."""
+        return _hash(self.vectors, CHUNKER, str(self.max_tokens), parser)
+
     def fingerprint(self, document: FoundDocument) -> str:
         return f"{self.vectors}.{_hash(CHUNKER, str(self.max_tokens), document.digest)}"
 

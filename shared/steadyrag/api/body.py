@@ -35,13 +35,15 @@ class InvalidFields(InvalidInput):
         self.errors = errors
 
 
-async def read_json[M: BaseModel](request: Request, model: type[M]) -> M:
+async def read_json[M: BaseModel](
+    request: Request, model: type[M], *, most_bytes: int = MAX_BYTES
+) -> M:
     """The body as `model`; raises a `CallerError` that says what is wrong with it."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise NotJson(f"content-type: send application/json, not {media_type[:80] or 'nothing'}")
     try:
-        raw = json.loads(await _bounded(request), parse_constant=_no_constant)
+        raw = json.loads(await _bounded(request, most_bytes), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise MalformedBody(f"body: is not valid JSON at {where}") from None
@@ -60,12 +62,12 @@ def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-async def _bounded(request: Request) -> bytes:
+async def _bounded(request: Request, most_bytes: int) -> bytes:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MAX_BYTES:
-            raise BodyTooLarge(f"body: is larger than {MAX_BYTES // 1024} kB")
+        if len(body) > most_bytes:
+            raise BodyTooLarge(f"body: is larger than {most_bytes // 1024} kB")
     return bytes(body)
 
 

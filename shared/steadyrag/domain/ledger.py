@@ -76,7 +76,9 @@ class Held(SteadyragError):
 
 class LeaseLost(Unavailable):
     """The lease ran out, or the document is wanted gone since: what was to be written is not
-    true any more. Beginning again may help."""
+    true any more. Looking again helps, saying it again does not."""
+
+    retryable = False
 
 
 class Ledger(Closeable, Protocol):
@@ -88,8 +90,10 @@ class Ledger(Closeable, Protocol):
         """The entry as it is now."""
 
     async def claim(self, place: Place, *, owner: str, until: float) -> Entry:
-        """Takes the lease, counts an attempt, and returns the entry as it was before with
-        the attempt counted (status `pending`, attempts 1 for a new one). Raises `Held`."""
+        """Takes the lease, says `indexing`, counts an attempt, and returns the entry as it
+        was before but with the attempt counted (`pending` for a new one). Raises `Held`.
+        A document that is `deleting` stays that. Claiming again what `owner` holds returns
+        the entry as it is: the answer to the first time may have been lost."""
 
     def owned_by(self, owner: str) -> Catalogue:
         """Records of documents that `owner` holds, by whose lease `put` and `remove` are
@@ -98,15 +102,18 @@ class Ledger(Closeable, Protocol):
 
     async def settle(self, place: Place, *, owner: str, mark: str, outcome: Outcome) -> None:
         """Writes down how it ended, clears attempts and mark, and gives the lease back.
-        Raises `LeaseLost` when the lease is gone or the mark is not `mark`."""
+        Raises `LeaseLost` when the mark is not `mark` or the lease is gone: it ran out and
+        somebody else has claimed the document. Settling again changes nothing."""
 
     async def release(self, place: Place, *, owner: str, reason: str | None = None) -> None:
-        """Gives the lease back without an outcome, and the attempt with it; `reason` says
-        why it is not done yet. Nothing happens when the lease is somebody else's."""
+        """Gives the lease back without an outcome, and the attempt with it; says `pending`,
+        and in `reason` why. A document that is `deleting` stays that. Nothing happens when
+        the lease is somebody else's."""
 
     async def expect(self, place: Place, outcome: Outcome) -> None:
-        """Says that a new version is on its way (`pending`), whoever holds the lease.
-        Fields of the outcome that are empty stay as they are."""
+        """Says that a new version is on its way (`pending`), whoever holds the lease; say it
+        before the version is there. Fields of the outcome that are empty stay as they are,
+        but for the reason, which was of the version before."""
 
     async def want_gone(self, place: Place, mark: str) -> Entry | None:
         """Says that the document is to go (`deleting`), whoever holds the lease; returns the
@@ -144,13 +151,13 @@ class Bucket(Closeable, Protocol):
 
     @property
     def name(self) -> str:
-        """For origins, such as `s3://NAME/key`."""
+        """As events and origins name it."""
 
     async def head(self, key: str) -> StoredObject | None: ...
 
     async def fetch(self, key: str, into: str) -> Fetched | None:
-        """Streams the object into the file at path `into`: what it holds at most in memory does not grow with
-        the object."""
+        """Streams the object into the file at path `into`: what it holds in memory does not
+        grow with the object."""
 
     async def put(self, key: str, content: bytes, attributes: Attributes) -> StoredObject: ...
 

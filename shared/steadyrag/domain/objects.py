@@ -23,8 +23,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is said of a document besides its bytes. Stored with the object."""
+    """What is said of a document besides its bytes. Stored with the object.
 
+    format: `markdown`, `text`, `html`, `pdf` or `docx`, where the id has no suffix that says so.
+    """
+
+    format: str | None = None
     title: str | None = None
     url: str | None = None
     metadata: Metadata = field(default_factory=dict)
@@ -46,6 +50,11 @@ class StoredObject:
     size_bytes: int
     modified_at: float
     attributes: Attributes | None = None
+
+
+def origin(bucket: str, key: str) -> str:
+    """Where a document came from, for records."""
+    return f"s3://{bucket}/{key}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steadyrag.api.access import Access
-from steadyrag.api.body import read_json
+from steadyrag.api.body import BodyTooLarge, read_json
 from steadyrag.api.document_schemas import (
     DocumentRequest,
     DocumentResponse,
@@ -73,7 +73,10 @@ def documents_router(
     )
     async def post(request: Request) -> Response:
         """Takes a document in. It can be found some seconds later: ask for its `status`."""
-        body = await read_json(request, DocumentRequest, most_bytes=MAX_BODY_BYTES)
+        try:
+            body = await read_json(request, DocumentRequest, most_bytes=MAX_BODY_BYTES)
+        except BodyTooLarge as error:
+            raise BodyTooLarge(f"{error}; send upload: true instead of the content") from None
         place = body.place()
         await admitted(request, place.namespace)
         attributes, content = body.attributes(), body.bytes()

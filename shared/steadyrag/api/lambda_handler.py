@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import unquote
 
 from mangum import Mangum
 from mangum.types import ASGI
@@ -41,10 +42,24 @@ def initialise(prepare: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def _below_base_path(event: dict[str, Any]) -> dict[str, Any]:
     """`event` with the path that its resource has: under a custom domain the path begins with
     the base path of the mapping, `/rag/search`, which the application knows nothing of. A slash
-    at the end, which the gateway overlooks, would make the application redirect elsewhere."""
+    at the end, which the gateway overlooks, would make the application redirect elsewhere.
+
+    The last part of a resource may stand for several (`/documents/{id+}`); how many, its value
+    says. Whether the gateway has decoded the path does not matter: nothing that the API names
+    holds a percent sign.
+    """
     path, resource = event.get("path"), event.get("resource")
     if not isinstance(path, str) or not isinstance(resource, str):
         return event
-    segments = path.rstrip("/").split("/")
-    extra = len(segments) - len(resource.split("/"))
+    segments = unquote(path).rstrip("/").split("/")
+    extra = len(segments) - len(resource.split("/")) - _greedy_parts(event, resource)
     return event if extra < 0 else {**event, "path": "/".join(["", *segments[extra + 1 :]])}
+
+
+def _greedy_parts(event: dict[str, Any], resource: str) -> int:
+    """How many segments more than one the last part of the resource stands for."""
+    if not resource.endswith("+}"):
+        return 0
+    name = resource.rpartition("{")[2].removesuffix("+}")
+    value = (event.get("pathParameters") or {}).get(name)
+    return unquote(value).rstrip("/").count("/") if isinstance(value, str) else 0

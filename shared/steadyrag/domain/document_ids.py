@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z_가-힣][\w가-힣-]{0,63}")
 
 def clean_document_id(value: str, field: str = "id") -> str:
     """`value` in NFC. Raises `InvalidInput` for what can't name an object or stand in a path:
-    control characters, empty parts, `.` and `..` between slashes."""
+    control characters, percent signs, empty parts, `.` and `..` between slashes."""
     cleaned = clean_text(value, field, longest=LONGEST_ID_BYTES)
     if cleaned != unicodedata.normalize("NFC", value):
         raise InvalidInput(field, "must not begin or end with white space")
@@ -31,6 +31,8 @@ def clean_document_id(value: str, field: str = "id") -> str:
         raise InvalidInput(field, f"takes more than {LONGEST_ID_BYTES} bytes in UTF-8")
     if _CONTROL.search(cleaned):
         raise InvalidInput(field, "holds a control character")
+    if "%" in cleaned:
+        raise InvalidInput(field, "must not hold '%', which gateways decode differently")
     if {"", ".", ".."} & set(cleaned.split("/")):
         raise InvalidInput(field, "must not hold '.', '..' or nothing between slashes")
     return cleaned

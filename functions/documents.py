@@ -1,0 +1,24 @@
+"""Lambda behind POST /documents, GET and DELETE /documents/{id}."""
+
+from steadyrag.api import create_app
+from steadyrag.api.documents import documents_router
+from steadyrag.api.lambda_handler import lambda_handler
+from steadyrag.settings import load
+from steadyrag.telemetry import log, metrics, spans
+from steadyrag.wiring.access import access, live_config
+from steadyrag.wiring.documents import build_documents
+from steadyrag.wiring.service import rate_limit
+from steadyrag.wiring.stores import guarded_stores
+
+settings = load()
+log.configure(settings.log_level)
+metrics.configure(settings.metrics)
+spans.configure(settings.tracing)
+live = live_config(settings)
+documents = documents_router(
+    build_documents(settings),
+    access(settings, live),
+    rate_limit(settings, guarded_stores(settings), live),
+)
+app = create_app([documents], cors_origin=settings.cors_origin, live=live)
+handler = lambda_handler(app)

@@ -2,7 +2,7 @@
 
 from steadyrag.api import create_app
 from steadyrag.api.documents import documents_router
-from steadyrag.api.lambda_handler import lambda_handler
+from steadyrag.api.lambda_handler import initialise, lambda_handler
 from steadyrag.settings import load
 from steadyrag.telemetry import log, metrics, spans
 from steadyrag.wiring.access import access, live_config
@@ -22,3 +22,5 @@ documents = documents_router(
 )
 app = create_app([documents], cors_origin=settings.cors_origin, live=live)
 handler = lambda_handler(app)
+if live:
+    initialise(live.warm)

@@ -6,16 +6,18 @@ from steadyrag.api.search import search_router
 from steadyrag.api.snapshot import on_restore
 from steadyrag.settings import load
 from steadyrag.telemetry import log, metrics, spans
-from steadyrag.wiring.service import build, rate_limit, thaw
+from steadyrag.wiring.access import access, live_config
+from steadyrag.wiring.service import build, rate_limit, thaw, warm
 
 settings = load()
 log.configure(settings.log_level)
 metrics.configure(settings.metrics)
 spans.configure(settings.tracing)
 service = build(settings)
-app = create_app(
-    [search_router(service, rate_limit(settings, service))], cors_origin=settings.cors_origin
-)
+live = live_config(settings)
+limit = rate_limit(settings, service.stores, live)
+search = search_router(service, limit, access(settings, live))
+app = create_app([search], cors_origin=settings.cors_origin, live=live)
 handler = lambda_handler(app)
-initialise(service.warm)
-on_restore(lambda: thaw(service))
+initialise(lambda: warm(service, live))
+on_restore(lambda: thaw(service, live))

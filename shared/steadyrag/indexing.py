@@ -24,11 +24,16 @@ HOPELESS_AFTER = 3
 """Steps in a row that failed after all retries, and end the run."""
 
 
+def _no_files(paths: Sequence[Path], base_url: str | None) -> Corpus:
+    raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
 class IngestParts:
     """What ingest works with.
 
-    files: makes a corpus of paths, with the URL under which they are published, if any.
+    files: makes a corpus of paths, with the URL under which they are published, if any; not
+        needed where documents come from elsewhere.
     lock: held on the namespace while it changes; raises `ConfigError` when it is taken.
     changes: told before and after the index changes, so that caches know.
     """
@@ -37,7 +42,7 @@ class IngestParts:
     index: Index
     catalogue: Catalogue
     count_tokens: CountTokens
-    files: Callable[[Sequence[Path], str | None], Corpus]
+    files: Callable[[Sequence[Path], str | None], Corpus] = _no_files
     lock: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
     changes: Changes = field(default_factory=Untold)
     max_tokens: int = MAX_TOKENS

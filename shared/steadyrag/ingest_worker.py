@@ -74,16 +74,24 @@ class _Post:
 
 
 async def work(
-    letters: Sequence[Letter], parts: WorkerParts, *, owner: str, seconds: float
+    letters: Sequence[Letter],
+    parts: WorkerParts,
+    *,
+    owner: str,
+    seconds: float,
+    grace_s: float = 10.0,
 ) -> list[str]:
-    """Does what the messages ask for within `seconds` and a grace of 15; returns the ids of
-    those that the queue must deliver again. `owner` is as `reconcile` wants it."""
+    """Does what the messages ask for within `seconds`, needs `grace_s` more to write down how
+    far it came, and then sends on what has to wait; returns the ids of those that the queue
+    must deliver again. `owner` and both times are as `reconcile` wants them."""
     ends_at = parts.reconcile.clock() + seconds
     posts = [_opened(letter) for letter in letters]
     if (wait_s := await parts.pause.left_s()) > 0:
         return await _tell(posts, parts, lambda post: Later("a vendor asked to wait", wait_s))
     wanted = _wanted(posts, parts.reconcile)
-    results = await reconcile(wanted, parts.reconcile, owner=owner, seconds=seconds)
+    results = await reconcile(
+        wanted, parts.reconcile, owner=owner, seconds=seconds, grace_s=grace_s
+    )
     _measure(posts, results, parts.reconcile)
     waits = [r.delay_s for r in results.values() if isinstance(r, Later) and r.throttled]
     if waits:

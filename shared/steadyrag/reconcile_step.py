@@ -57,6 +57,7 @@ class _Case:
     object: StoredObject | None = None
     known: bool = False
     removed: bool = False
+    title: str = ""
 
     @property
     def id(self) -> str:
@@ -240,7 +241,7 @@ class Step:
             document_id=case.id,
             origin=self._origin(case),
             digest=sha256(shape.encode()).hexdigest(),
-            parse=partial(self._parse, path, case.id, attributes),
+            parse=partial(self._parse, case, path, attributes),
         )
         try:
             await indexing.take(document, case.entry.record)
@@ -250,8 +251,10 @@ class Step:
             log.exception("a document could not be indexed")
             indexing.fail(case.id, UnreadableDocument(f"met an error of ours ({_name(error)})"))
 
-    def _parse(self, path: Path, document_id: str, attributes: Attributes) -> ParsedDocument:
-        return self._parts.parse(path, document_id, attributes)
+    def _parse(self, case: _Case, path: Path, attributes: Attributes) -> ParsedDocument:
+        parsed = self._parts.parse(path, case.id, attributes)
+        case.title = parsed.title
+        return parsed
 
     async def _has_changed(self, case: _Case) -> bool:
         key = self._parts.layout.key(case.place)
@@ -308,7 +311,7 @@ class Step:
             stamp=found.stamp,
             recipe=self._parts.recipe,
             origin=self._origin(case),
-            title=(found.attributes and found.attributes.title) or "",
+            title=case.title or case.entry.title,
             size_bytes=found.size_bytes,
             chunks=chunks,
         )

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from steadyrag.domain.access import parse_policy
 from steadyrag.domain.errors import ConfigError
 from steadyrag.domain.limits import parse_limit, parse_overrides
 
@@ -58,10 +60,22 @@ def _overrides(value: str) -> str:
     return value
 
 
+def _policy(value: str) -> str:
+    parse_policy(value)
+    return value
+
+
 CacheUrl = Annotated[str, AfterValidator(_cache_url)]
+CacheUser = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")]
+CacheName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")]
 TablePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{2,62}$")]
 RateLimitText = Annotated[str, AfterValidator(_limit)]
 OverridesText = Annotated[str, AfterValidator(_overrides)]
+PolicyText = Annotated[str, AfterValidator(_policy)]
+ProfileName = Annotated[
+    str, StringConstraints(pattern=r"^[^/\s]{1,128}/[^/\s]{1,128}/[^/\s]{1,128}$")
+]
 
 
 def _variable(name: str, default: Any, meaning: str, **bounds: Any) -> Any:
@@ -163,8 +177,25 @@ class Settings(BaseModel):
     cache_url: CacheUrl | None = _variable(
         "STEADYRAG_CACHE_URL", None, "Valkey: redis://… or rediss://…, a cluster or not"
     )
+    cache_user: CacheUser | None = _variable(
+        "STEADYRAG_CACHE_USER",
+        None,
+        "id of the ElastiCache user that AWS credentials sign in as, instead of a password",
+    )
+    cache_name: CacheName | None = _variable(
+        "STEADYRAG_CACHE_NAME", None, "name of that ElastiCache Serverless cache"
+    )
     table_prefix: TablePrefix | None = _variable(
         "STEADYRAG_TABLE_PREFIX", None, "DynamoDB tables, such as PREFIXcache; none without it"
+    )
+    documents_bucket: BucketName | None = _variable(
+        "STEADYRAG_DOCUMENTS_BUCKET", None, "S3 bucket that documents are put into and taken from"
+    )
+    ingest_queue_url: Url | None = _variable(
+        "STEADYRAG_INGEST_QUEUE_URL", None, "SQS queue of what happened in that bucket"
+    )
+    dead_queue_url: Url | None = _variable(
+        "STEADYRAG_DEAD_QUEUE_URL", None, "SQS queue of what could not be taken in, with the reason"
     )
     local_dynamodb_url: Url | None = _variable(
         "STEADYRAG_LOCAL_DYNAMODB_URL",
@@ -227,6 +258,16 @@ class Settings(BaseModel):
     trusted_keys: str = _variable(
         "STEADYRAG_TRUSTED_KEYS", "", "ids of API keys whose `user` field is believed, or *"
     )
+    key_namespaces: PolicyText | None = _variable(
+        "STEADYRAG_KEY_NAMESPACES",
+        None,
+        "what each API key may use: ID=hr+legal,ID=*,anonymous=public; * or nothing: all use all",
+    )
+    live_config: ProfileName | None = _variable(
+        "STEADYRAG_LIVE_CONFIG",
+        None,
+        "application/environment/profile in AWS AppConfig that replaces some settings meanwhile",
+    )
     deadline_s: float = _variable(
         "STEADYRAG_DEADLINE_S", 25.0, "longest a request may take", ge=0.5, le=29
     )
@@ -241,6 +282,14 @@ class Settings(BaseModel):
     )
     tracing: Literal["off", "xray"] = _variable(
         "STEADYRAG_TRACING", "off", "xray sends the stages of sampled requests to X-Ray"
+    )
+    api_key: SecretStr | None = _variable(
+        "STEADYRAG_API_KEY", None, "key of a deployed service, for `steadyrag smoke`"
+    )
+    smoke_function: str | None = _variable(
+        "STEADYRAG_SMOKE_FUNCTION",
+        None,
+        "ARN of the new version of search that the pre-traffic hook asks",
     )
 
     host: str = _variable("STEADYRAG_HOST", "127.0.0.1", "address to serve on", min_length=1)
@@ -266,6 +315,23 @@ class Settings(BaseModel):
                 "PINECONE_API_KEY or STEADYRAG_PINECONE_API_KEY_FROM is needed by "
                 "STEADYRAG_INDEX=pinecone and STEADYRAG_RERANKER=pinecone"
             )
+        if self.documents_bucket and not self.table_prefix:
+            raise ValueError(
+                "STEADYRAG_DOCUMENTS_BUCKET needs STEADYRAG_TABLE_PREFIX, whose table "
+                "PREFIXdocuments holds what became of each document"
+            )
+        if bool(self.cache_user) is not bool(self.cache_name):
+            raise ValueError(
+                "STEADYRAG_CACHE_USER and STEADYRAG_CACHE_NAME need each other; "
+                "set both to sign in to ElastiCache with AWS credentials, or neither"
+            )
+        if self.cache_user:
+            address = urlsplit(self.cache_url or "")
+            if address.scheme != "rediss" or "@" in address.netloc:
+                raise ValueError(
+                    "STEADYRAG_CACHE_USER signs in over TLS only: set STEADYRAG_CACHE_URL to "
+                    "rediss://host:port, without a user or a password in it"
+                )
         return self
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from servers import unique
+from steadyrag.adapters.aws_client import where
 from steadyrag.adapters.dynamodb import DynamoStore
-from steadyrag.adapters.dynamodb_client import where
 from steadyrag.adapters.dynamodb_table import create_table
 from steadyrag.domain.errors import ConfigError
 

@@ -10,10 +10,13 @@ Each does its port's real work in a small way, and each can be told to misbehave
     embedder.heal()
 """
 
+from fakes.bucket import InMemoryBucket
 from fakes.catalogue import InMemoryCatalogue
 from fakes.embedder import FakeEmbedder
 from fakes.generator import FakeGenerator
 from fakes.index import InMemoryIndex
+from fakes.ledger import InMemoryLedger
+from fakes.queue import InMemoryQueue
 from fakes.reranker import FakeReranker
 from fakes.store import InMemoryStore
 from fakes.trouble import Trouble
@@ -22,8 +25,11 @@ __all__ = [
     "FakeEmbedder",
     "FakeGenerator",
     "FakeReranker",
+    "InMemoryBucket",
     "InMemoryCatalogue",
     "InMemoryIndex",
+    "InMemoryLedger",
+    "InMemoryQueue",
     "InMemoryStore",
     "Trouble",
 ]

@@ -22,6 +22,7 @@ SCENARIOS = (
     "deletes",
     "frozen",
     "crashes",
+    "events",
 )
 
 

@@ -240,7 +240,7 @@ async def _verdict(cell: Cell) -> Verdict:
     seen = _Seen(cell)
     await service.warm()
     try:
-        limits = rate_limit(_around.settings, service, clock=clock)
+        limits = rate_limit(_around.settings, service.stores, clock=clock)
         app = application(service, rate_limit=limits)
         seen.judge(await ask(app, _question(101)), "full", set(), "at first")
         clock.ahead_s += 10  # what was deleted in a record's first seconds is not certain

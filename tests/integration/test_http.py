@@ -221,7 +221,7 @@ def test_openapi_describes_what_the_routes_take_and_give(client):
     reference = post["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     properties = schema["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"]
     assert set(properties) == set(SearchRequest.model_fields)
-    assert set(post["responses"]) == {"200", "400", "413", "415", "422", "429"}
+    assert set(post["responses"]) == {"200", "400", "403", "413", "415", "422", "429", "503"}
     assert "$ref" in json.dumps(post["responses"]["200"])
 
 

@@ -171,7 +171,7 @@ async def test_a_dead_valkey_is_no_cache_and_nothing_worse(local, valkey_cluster
 def client(environment):
     settings = load({**environment, "STEADYRAG_RATE_LIMIT": "3/minute"})
     service = build(settings)
-    app = create_app([search_router(service, rate_limit(settings, service))])
+    app = create_app([search_router(service, rate_limit(settings, service.stores))])
     with TestClient(app) as client:
         yield client
         client.portal.call(service.aclose)
@@ -222,7 +222,7 @@ def test_counting_a_request_is_part_of_its_time(environment, valkey_cluster):
         with pytest.MonkeyPatch.context() as usual:
             usual.setattr("steadyrag.wiring.stores.GuardedStore", GuardedStore)
             service = build(settings)
-        app = create_app([search_router(service, rate_limit(settings, service))])
+        app = create_app([search_router(service, rate_limit(settings, service.stores))])
         with TestClient(app) as client:
             client.portal.call(service.warm)
             started = time.perf_counter()

@@ -337,7 +337,7 @@ class TestVectors:
 
     async def test_one_of_another_dimension_is_not_used(self, fleet):
         packed = b"\1\0\0\0" + array("f", [1, 2, 3]).tobytes()
-        await fleet.valkey.write({vector_key("fake/2", QUESTION.text): packed}, ttl_s=60)
+        await fleet.valkey.write({vector_key("fake/2", "default", QUESTION.text): packed}, ttl_s=60)
         state = await fleet.environment().shared.open(QUESTION)
         assert state.embedding is None
 

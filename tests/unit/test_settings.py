@@ -34,6 +34,8 @@ def test_an_empty_variable_counts_as_unset():
         ("STEADYRAG_DENSE_WEIGHT", "1.5", "a number from 0 to 1"),
         ("STEADYRAG_INDEX", "chroma", "local, pinecone"),
         ("OPENAI_BASE_URL", "localhost:80", "http"),
+        ("STEADYRAG_LIVE_CONFIG", "app/profile", "application/environment/profile"),
+        ("STEADYRAG_LIVE_CONFIG", "app/env/live/1", "application/environment/profile"),
     ],
 )
 def test_a_bad_value_stops_the_start_naming_variable_value_and_range(name, value, named):
@@ -55,6 +57,13 @@ def test_a_bad_secret_reference_is_not_repeated():
         load({"STEADYRAG_OPENAI_API_KEY_FROM": "sk-pasted-by-mistake"})
     assert "sk-pasted" not in str(caught.value)
     assert "STEADYRAG_OPENAI_API_KEY_FROM" in str(caught.value)
+
+
+def test_a_key_that_was_taken_for_its_id_is_not_repeated():
+    with pytest.raises(ConfigError) as caught:
+        load({"STEADYRAG_KEY_NAMESPACES": "q3Zr8vTpYx0Lk7Nw/Hs2=hr"})
+    assert "q3Zr8vTp" not in str(caught.value)
+    assert "STEADYRAG_KEY_NAMESPACES" in str(caught.value)
 
 
 def test_secrets_never_print():
@@ -89,3 +98,36 @@ def test_settings_are_frozen():
 def test_every_setting_has_a_variable_and_a_line_of_help():
     assert len(VARIABLES) == len(Settings.model_fields)
     assert all(field.description for field in VARIABLES.values())
+
+
+IAM = {
+    "STEADYRAG_CACHE_URL": "rediss://cache.example.com:6379",
+    "STEADYRAG_CACHE_USER": "search-user",
+    "STEADYRAG_CACHE_NAME": "docs-cache",
+}
+
+
+def test_a_cache_may_be_signed_in_to_with_aws_credentials():
+    settings = load(IAM)
+    assert (settings.cache_user, settings.cache_name) == ("search-user", "docs-cache")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"STEADYRAG_CACHE_USER": ""}, "need each other"),
+        ({"STEADYRAG_CACHE_NAME": ""}, "need each other"),
+        ({"STEADYRAG_CACHE_URL": ""}, "rediss://"),
+        ({"STEADYRAG_CACHE_URL": "redis://cache.example.com:6379"}, "rediss://"),
+        ({"STEADYRAG_CACHE_URL": "rediss://user:sesame@cache.example.com"}, "without a user"),
+        ({"STEADYRAG_CACHE_USER": "search user"}, "STEADYRAG_CACHE_USER"),
+    ],
+)
+def test_signing_in_needs_a_user_a_cache_and_tls(changes, named):
+    with pytest.raises(ConfigError, match=named) as caught:
+        load(IAM | changes)
+    assert "sesame" not in str(caught.value)
+
+
+def test_the_key_of_a_deployed_service_never_prints():
+    assert "gateway-key" not in repr(load({"STEADYRAG_API_KEY": "gateway-key"}))

@@ -1,5 +1,6 @@
 """What can go wrong at a vendor, per operation, set in process or over HTTP."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,7 @@ class _Planned:
     fault: Fault
     after: int
     times: int | None
+    share: float
 
 
 @dataclass(slots=True)
@@ -52,12 +54,20 @@ class Faults:
 
     latency_ms: dict[str, float] = field(default_factory=dict)
     _planned: dict[str, list[_Planned]] = field(default_factory=dict)
+    _lots: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
 
     def add(
-        self, operation: str, fault: Fault, *, times: int | None = None, after: int = 0
+        self,
+        operation: str,
+        fault: Fault,
+        *,
+        times: int | None = None,
+        after: int = 0,
+        share: float = 1.0,
     ) -> None:
-        """Fails the calls after the next `after`, `times` of them or (None) all."""
-        self._planned.setdefault(operation, []).append(_Planned(fault, after, times))
+        """Fails the calls after the next `after`, `times` of them or (None) all; of those,
+        one by one, a `share` drawn by lot."""
+        self._planned.setdefault(operation, []).append(_Planned(fault, after, times, share))
 
     def clear(self) -> None:
         self.latency_ms.clear()
@@ -72,6 +82,8 @@ class Faults:
         for plan in plans:
             if plan.after > 0:
                 plan.after -= 1
+            elif self._lots.random() >= plan.share:
+                continue
             elif plan.times is None:
                 return plan.fault
             elif plan.times > 0:
@@ -82,7 +94,8 @@ class Faults:
     def apply(self, order: Mapping[str, Any]) -> None:
         """What `POST /_faults` takes: `{"operation": "chat", "latency_ms": 2000}` or
         `{"operation": "chat", "fault": {"kind": "status", "status": 503}, "times": 1,
-        "after": 0}`, or a list of such under `"orders"`, first cleared with `"clear": true`."""
+        "after": 0, "share": 0.1}`, or a list of such under `"orders"`, first cleared with
+        `"clear": true`."""
         if order.get("clear"):
             self.clear()
         for part in order.get("orders", [order]):
@@ -91,4 +104,5 @@ class Faults:
                 self.latency_ms[operation] = float(part["latency_ms"])
             if "fault" in part:
                 times, after = part.get("times"), part.get("after", 0)
-                self.add(operation, Fault(**part["fault"]), times=times, after=after)
+                fault, share = Fault(**part["fault"]), float(part.get("share", 1.0))
+                self.add(operation, fault, times=times, after=after, share=share)

@@ -24,6 +24,7 @@ RERANK_MODELS = {
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,43}[a-z0-9])?")
 _ON_INDEX = re.compile(r"/_index/([^/]+)(/.*)")
+_HELD = re.compile(r"/_held/([^/]+)/([^/]+)")
 _DOCUMENTS = re.compile(r"/namespaces/([^/]+)/documents/(\w+)")
 _CODES = {
     400: "INVALID_ARGUMENT",
@@ -106,6 +107,10 @@ class PineconeVendor(Vendor):
                 for index in self._indexes.values():
                     index.visible_after_s = self.visible_after_s
                 return Response(200, {})
+        if (held := _HELD.fullmatch(request.path)) and request.method == "GET":
+            self.settle()
+            documents = self._indexes[held[1]].fetch(held[2], lambda _: True)
+            return Response(200, {id_: document["text"] for id_, document in documents.items()})
         return super().admin(request)
 
     def operation_of(self, request: Request) -> str:

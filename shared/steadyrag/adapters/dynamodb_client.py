@@ -1,37 +1,18 @@
-"""DynamoDB as the store calls it: in a thread, bounded in time, our own errors.
-
-boto3 is the Lambda runtime's own, so it is no dependency of the bundle.
-"""
+"""DynamoDB as the stores call it. A condition that does not hold is an answer, no failure."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import ipaddress
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import urlsplit
 
-from steadyrag.adapters.vendor_http import KEEPALIVE_S
-from steadyrag.domain.errors import ConfigError, DependencyError, Refused, Throttled, Unavailable
+from steadyrag.adapters import aws_client
+from steadyrag.adapters.aws_client import AwsClient
 
 NAME = "dynamodb"
 
-MAX_CONNECTIONS = 16
-"""And threads. Where more calls come at once, they wait their turn."""
-
 type Item = dict[str, dict[str, Any]]
-
-_THROTTLED = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
 
 
 class ConditionFailed(Exception):
@@ -42,13 +23,8 @@ class ConditionFailed(Exception):
         self.item = item
 
 
-class DynamoClient:
-    """One boto3 client, made by the first call; making it does not count against a timeout.
-
-    A call may take `timeout_s`, and the first one `connect_timeout_s`. The thread of a call
-    that was given up runs on until the socket's own timeout, `connect_timeout_s` for each of
-    connecting and reading, and leaves its connection to the next call.
-    """
+class DynamoClient(AwsClient):
+    """`call` raises `ConditionFailed` besides."""
 
     def __init__(
         self,
@@ -60,154 +36,25 @@ class DynamoClient:
         local: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._where = where(endpoint_url, region, local=local)
-        self._local = local
-        self._timeout_s = timeout_s
-        self._connect_timeout_s = connect_timeout_s
-        self._clock = clock
-        self._used_at = clock()
-        self._threads: ThreadPoolExecutor | None = None
-        self._client: Future[Any] | None = None
-        self._met = False
-
-    async def load(self) -> None:
-        """Imports boto3 and makes the client; raises `Refused` when its set-up is wrong."""
-        from botocore.exceptions import BotoCoreError
-
-        if self._client is None or _failed(self._client):
-            self._client = self._pool().submit(self._make)
-        try:
-            await asyncio.shield(asyncio.wrap_future(self._client))
-        except (BotoCoreError, ValueError) as error:
-            self._client = None
-            raise Refused(NAME, f"can't be called ({type(error).__name__})") from error
-
-    async def call(self, operation: str, **request: Any) -> dict[str, Any]:
-        """One operation of the boto3 client. Raises `DependencyError`, or `ConditionFailed`."""
-        if self._client is None or not self._client.done() or _failed(self._client):
-            await self.load()
-        assert self._client is not None  # noqa: S101
-        client = self._client.result()
-        now, limit_s = self._clock(), self._timeout_s if self._met else self._connect_timeout_s
-        if now - self._used_at > KEEPALIVE_S:
-            client.close()
-            limit_s = self._connect_timeout_s
-        self._used_at = now
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(limit_s):
-                answer = await loop.run_in_executor(
-                    self._pool(), self._ask, client, operation, request
-                )
-        except TimeoutError as error:
-            raise Unavailable(NAME, f"gave no answer within {limit_s:g} s") from error
-        self._met = True
-        return answer
-
-    async def aclose(self) -> None:
-        """Drops connections; the next call opens new ones."""
-        if self._client is not None and self._client.done() and not _failed(self._client):
-            self._client.result().close()
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            threads.shutdown(wait=False)
-
-    def _pool(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix=NAME)
-        return self._threads
-
-    def _make(self) -> Any:
-        import boto3
-        from botocore.config import Config
-
-        return boto3.session.Session().client(
+        super().__init__(
             "dynamodb",
-            **self._where,
-            config=Config(
-                connect_timeout=self._connect_timeout_s,
-                read_timeout=self._connect_timeout_s,
-                retries={"total_max_attempts": 1},
-                max_pool_connections=MAX_CONNECTIONS,
-                tcp_keepalive=True,
-                proxies={} if self._local else None,
-            ),
+            name=NAME,
+            endpoint_url=endpoint_url,
+            region=region,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            local=local,
+            clock=clock,
+            told_apart=_told_apart,
         )
 
-    def _ask(self, client: Any, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        from botocore.exceptions import (
-            BotoCoreError,
-            ClientError,
-            ConnectionClosedError,
-            NoCredentialsError,
-            PartialCredentialsError,
-        )
 
-        ask = getattr(client, operation)
-        try:
-            with reading():
-                try:
-                    answer: dict[str, Any] = ask(**request)
-                except ConnectionClosedError:  # a kept connection had been dropped
-                    answer = ask(**request)
-        except ClientError as error:
-            raise _translated(error.response) from None  # its text may repeat what was sent
-        except (NoCredentialsError, PartialCredentialsError) as error:
-            raise Refused(NAME, "has no credentials") from error
-        except (BotoCoreError, OSError) as error:
-            problem = f"could not be reached ({type(error).__name__})"
-            raise Unavailable(NAME, problem) from error
-        return answer
-
-
-def _failed(made: Future[Any]) -> bool:
-    """Whether making it has failed, perhaps while nobody was waiting any more."""
-    return made.done() and (made.cancelled() or made.exception() is not None)
-
-
-def where(endpoint_url: str | None, region: str | None, *, local: bool) -> dict[str, str | None]:
-    """What boto3 is told of where DynamoDB is; of what is None it asks the environment.
-
-    With `local`, that is a stand-in on this machine that takes made-up credentials. They are
-    never sent anywhere else, and no others to it: raises `ConfigError` for an endpoint that is
-    not on loopback.
-    """
-    if not local:
-        return {"endpoint_url": endpoint_url, "region_name": region}
-    if not _on_loopback(endpoint_url):
-        raise ConfigError(f"{endpoint_url} is not an address of this machine's own, as 127.0.0.1")
-    return {
-        "endpoint_url": endpoint_url,
-        "region_name": region or "us-east-1",
-        "aws_access_key_id": "local",
-        "aws_secret_access_key": "local",
-    }
-
-
-def _on_loopback(url: str | None) -> bool:
-    host = urlsplit(url or "").hostname or ""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
-@contextlib.contextmanager
-def reading() -> Iterator[None]:
-    """Around what takes an answer apart: one that makes no sense is the service's failure."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        problem = f"gave an answer that makes no sense ({type(error).__name__})"
-        raise Unavailable(NAME, problem) from None
-
-
-def _translated(response: Any) -> DependencyError | ConditionFailed:
-    code = str(response.get("Error", {}).get("Code", ""))
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
+def _told_apart(code: str, status: int, response: Any) -> Exception | None:
     if code == "ConditionalCheckFailedException":
         return ConditionFailed(response.get("Item"))
-    if code in _THROTTLED or status == 429:
-        return Throttled(NAME, f"answered {status} {code}")
-    if status >= 500:
-        return Unavailable(NAME, f"answered {status} {code}")
-    return Refused(NAME, f"answered {status} {code}")
+    return None
+
+
+def reading() -> AbstractContextManager[None]:
+    """Around what takes an answer apart: one that makes no sense is the service's failure."""
+    return aws_client.reading(NAME)

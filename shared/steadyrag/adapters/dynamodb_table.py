@@ -1,9 +1,10 @@
-"""The table of the shared store, for the local service and for tests; `template.yaml` makes
-the same one in AWS."""
+"""The tables of the shared store and of the ledger, for the local service and for tests;
+`template.yaml` makes the same ones in AWS."""
 
 import time
+from collections.abc import Mapping
 
-from steadyrag.adapters.dynamodb_client import where
+from steadyrag.adapters.aws_client import where
 from steadyrag.domain.errors import ConfigError
 
 CREATED_WITHIN_S = 10.0
@@ -12,8 +13,31 @@ CREATED_WITHIN_S = 10.0
 def create_table(
     *, table: str, endpoint_url: str | None = None, region: str | None = None, local: bool = False
 ) -> None:
-    """Makes the table unless it is there, and returns when it can be used. Blocks. `local` is
-    as for `DynamoStore`. Raises `ConfigError` when AWS refuses or can't be reached."""
+    """Makes the shared store's table unless it is there, and returns when it can be used.
+    Blocks. `local` is as for `DynamoStore`. Raises `ConfigError` when AWS refuses or can't be
+    reached."""
+    _create(table, {"k": "HASH"}, endpoint_url, region, local=local)
+
+
+def ensure_documents_table(
+    prefix: str,
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    local: bool = False,
+) -> None:
+    """As `create_table`, for the ledger's table of that prefix."""
+    _create(f"{prefix}documents", {"n": "HASH", "d": "RANGE"}, endpoint_url, region, local=local)
+
+
+def _create(
+    table: str,
+    keys: Mapping[str, str],
+    endpoint_url: str | None,
+    region: str | None,
+    *,
+    local: bool,
+) -> None:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -32,8 +56,10 @@ def create_table(
         try:
             client.create_table(
                 TableName=table,
-                AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
-                KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+                AttributeDefinitions=[
+                    {"AttributeName": name, "AttributeType": "S"} for name in keys
+                ],
+                KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
                 BillingMode="PAY_PER_REQUEST",
             )
         except client.exceptions.ResourceInUseException:

@@ -1,14 +1,20 @@
 """The shared store on Valkey: a single server, or a cluster such as ElastiCache Serverless."""
 
+from __future__ import annotations
+
 import struct
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from steadyrag.adapters.valkey_client import NAME, ValkeyClient, reading
 from steadyrag.adapters.valkey_scripts import CLAIM, EXPIRES, RELEASE, TAKE, UPDATE
 from steadyrag.domain import sliding_window
 from steadyrag.domain.ports import Allowance
 from steadyrag.domain.sliding_window import Window
+
+if TYPE_CHECKING:
+    from steadyrag.adapters.valkey_iam import IamCredentials
 
 _EXPIRY = struct.Struct(">d")
 """A value starts with its expiry, in epoch seconds of the writer's clock."""
@@ -18,8 +24,8 @@ class ValkeyStore:
     """Implements `SharedStore`.
 
     `url` is `redis://` or, with TLS, `rediss://`, with user and password where the server
-    asks for them. `?cluster=true` or `false` saves the question which of the two it is;
-    `?ssl_ca_certs=file` names a certificate authority of one's own.
+    asks for them and no `credentials` do. `?cluster=true` or `false` saves the question which
+    of the two it is; `?ssl_ca_certs=file` names a certificate authority of one's own.
 
     Where the server carried a call out and the connection broke before it could say so, the
     call is sent again: an `add` or a `take` may then count twice.
@@ -33,9 +39,14 @@ class ValkeyStore:
         connect_timeout_s: float = 0.5,
         clock: Callable[[], float] = time.time,
         prefix: str = "sr:",
+        credentials: IamCredentials | None = None,
     ) -> None:
         self._client = ValkeyClient(
-            url=url, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s, clock=clock
+            url=url,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            clock=clock,
+            credentials=credentials,
         )
         self._clock = clock
         self._prefix = prefix
@@ -45,8 +56,9 @@ class ValkeyStore:
         return NAME
 
     async def warm(self) -> None:
-        """Imports what the first call needs; opens no connection."""
-        self._client.load()
+        """Imports what the first call needs, and signs in as far as that goes without a
+        connection."""
+        await self._client.warm()
 
     async def read(
         self, values: Sequence[str], maps: Sequence[str] = ()

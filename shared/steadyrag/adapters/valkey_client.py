@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steadyrag.adapters.valkey_nodes import Address, Keyed, ValkeyNodes, connection_class
 from steadyrag.adapters.valkey_scripts import Script
 from steadyrag.adapters.vendor_http import PerLoop
 from steadyrag.domain.errors import DependencyError, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from steadyrag.adapters.valkey_iam import IamCredentials
 
 NAME = "valkey"
 
@@ -30,12 +33,16 @@ class ValkeyClient:
         timeout_s: float,
         connect_timeout_s: float,
         clock: Callable[[], float],
+        credentials: IamCredentials | None = None,
     ) -> None:
         self._address = address = Address.of(url)
+        self._credentials = credentials
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._nodes = PerLoop(
-            lambda: ValkeyNodes(address, connect_timeout_s=connect_timeout_s),
+            lambda: ValkeyNodes(
+                address, connect_timeout_s=connect_timeout_s, credentials=credentials
+            ),
             lambda nodes: nodes.aclose(),
             now=clock,
         )
@@ -45,6 +52,12 @@ class ValkeyClient:
         import redis.asyncio  # noqa: F401
 
         connection_class(tls=self._address.tls, ca_file=self._address.ca_file)
+
+    async def warm(self) -> None:
+        """`load`, and what signing in takes besides; opens no connection to the server."""
+        self.load()
+        if self._credentials is not None:
+            await self._credentials.warm()
 
     async def run(self, commands: Sequence[Keyed]) -> list[Any]:
         """The replies, in order; raises for the first that is an error."""
@@ -63,7 +76,9 @@ class ValkeyClient:
         return _checked([reply])[0]
 
     async def aclose(self) -> None:
-        """Drops connections; the next call opens new ones."""
+        """Drops connections; the next call opens new ones, signing in anew."""
+        if self._credentials is not None:
+            self._credentials.expire()
         await self._nodes.aclose()
 
     async def _answers(self, commands: Sequence[Keyed]) -> list[Any]:
@@ -76,6 +91,8 @@ class ValkeyClient:
             answers = await self._within(nodes, commands)
         except DependencyError as error:
             await nodes.forget(epoch)
+            if self._credentials is not None and isinstance(error, Refused):
+                self._credentials.expire()
             if not (connected and type(error.__cause__) is exceptions.ConnectionError):
                 raise
             answers = await self._within(nodes, commands)
@@ -120,6 +137,8 @@ def _checked(answers: list[Any]) -> list[Any]:
 def _translated(error: Exception) -> DependencyError:
     from redis import exceptions
 
+    if isinstance(error.__cause__, DependencyError):  # there was nothing to sign in with
+        return error.__cause__
     if isinstance(
         error,
         exceptions.AuthenticationError

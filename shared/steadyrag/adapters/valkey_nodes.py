@@ -13,10 +13,13 @@ import ssl
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from steadyrag.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from redis.credentials import CredentialProvider
 
 type Redis = Any
 """A `redis.asyncio.Redis`; half of its methods have no types."""
@@ -58,10 +61,18 @@ class Address:
 
 
 class ValkeyNodes:
-    """Connects when first used. Raises what the client library raises."""
+    """Connects when first used. Raises what the client library raises. `credentials` are asked
+    whenever a connection is opened."""
 
-    def __init__(self, address: Address, *, connect_timeout_s: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        connect_timeout_s: float,
+        credentials: CredentialProvider | None = None,
+    ) -> None:
         self._address = address
+        self._credentials = credentials
         self._cluster = address.cluster
         self._connect_timeout_s = connect_timeout_s
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -176,6 +187,7 @@ class ValkeyNodes:
                 "retry": Retry(NoBackoff(), 0),
                 "socket_timeout": None,  # the call as a whole has one
                 "socket_connect_timeout": self._connect_timeout_s,
+                "credential_provider": self._credentials,
                 "max_connections": 2 * MAX_CONNECTIONS,
                 "connection_class": connection_class(
                     tls=self._address.tls, ca_file=self._address.ca_file
@@ -192,6 +204,15 @@ def connection_class(*, tls: bool, ca_file: str | None) -> type[Any]:
     from redis.asyncio.connection import Connection, SSLConnection
 
     class Abrupt(Connection):
+        async def on_connect_check_health(self, check_health: bool = True) -> None:
+            """Gives up a connection whose caller gives up before it has signed in: the library
+            would keep it and use it as it is."""
+            try:
+                await super().on_connect_check_health(check_health)
+            except BaseException:
+                await self.disconnect(True)
+                raise
+
         async def disconnect(
             self,
             nowait: bool = False,

@@ -1,26 +1,31 @@
 """Puts routers under one application, with errors in one form."""
 
 from collections.abc import Iterable
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from steadyrag import __version__
 from steadyrag.api.body import InvalidFields
 from steadyrag.api.middleware import Envelope
+from steadyrag.api.openapi import openapi
 from steadyrag.api.problems import caller_problem, problem
 from steadyrag.api.rate_limit_headers import RateLimitHeaders
-from steadyrag.api.schemas import SearchRequest
 from steadyrag.domain.errors import CallerError
 
+if TYPE_CHECKING:
+    from steadyrag.resilience.live_config import ConfigPoller
 
-def create_app(routers: Iterable[APIRouter], *, cors_origin: str = "*") -> FastAPI:
-    """An ASGI application of these routers."""
+
+def create_app(
+    routers: Iterable[APIRouter], *, cors_origin: str = "*", live: "ConfigPoller | None" = None
+) -> FastAPI:
+    """An ASGI application of these routers, whose requests keep `live` fresh."""
     app = FastAPI(
         title="Steadyrag",
         version=__version__,
@@ -29,9 +34,13 @@ def create_app(routers: Iterable[APIRouter], *, cors_origin: str = "*") -> FastA
     )
     for router in routers:
         app.include_router(router)
+    if live:
+        from steadyrag.api.live_config import LiveConfigRefresh
+
+        app.add_middleware(LiveConfigRefresh, live=live)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(Envelope, cors_origin=cors_origin)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
 
 
@@ -44,18 +53,17 @@ async def _caller_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what the handler is registered for
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return problem(error.status_code, str(error.detail), headers=headers)
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The schema FastAPI makes, with the bodies that are read by hand."""
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        _, defined = models_json_schema(
-            [(SearchRequest, "validation")], ref_template="#/components/schemas/{model}"
-        )
-        schema.setdefault("components", {}).setdefault("schemas", {}).update(defined["$defs"])
-        app.openapi_schema = schema
-    return app.openapi_schema
+def _methods(request: Request) -> set[str]:
+    """All that the path takes; Starlette names those of the first of its routes only."""
+    return {
+        method
+        for route in request.app.routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }

@@ -7,10 +7,13 @@ import binascii
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from steadyrag.api import patterns
 from steadyrag.domain.document_ids import (
+    LONGEST_ID_BYTES,
     LONGEST_TITLE,
+    LONGEST_URL,
     clean_document_id,
     clean_metadata,
     clean_url,
@@ -37,21 +40,64 @@ class DocumentRequest(BaseModel):
                     "url": "https://handbook.example.com/leave",
                     "metadata": {"year": 2026},
                 }
-            ]
+            ],
+            "oneOf": [
+                {
+                    "title": "Text",
+                    "required": ["text"],
+                    "properties": {
+                        "text": {"type": "string"},
+                        "content": {"type": "null"},
+                        "upload": {"const": False},
+                    },
+                },
+                {
+                    "title": "Content",
+                    "required": ["content"],
+                    "properties": {
+                        "text": {"type": "null"},
+                        "content": {"type": "string"},
+                        "upload": {"const": False},
+                    },
+                },
+                {
+                    "title": "Upload",
+                    "required": ["upload"],
+                    "properties": {
+                        "text": {"type": "null"},
+                        "content": {"type": "null"},
+                        "upload": {"const": True},
+                    },
+                },
+            ],
         },
     )
 
     id: Annotated[
         str,
-        Field(description="Its name in the namespace, such as a path; 900 bytes at most."),
+        Field(
+            description=(
+                "Its name in the namespace, such as a path; 900 bytes of UTF-8 at most, no part "
+                "of it `.` or `..`, no white space around it."
+            ),
+            json_schema_extra=patterns.text(LONGEST_ID_BYTES, pattern=patterns.DOCUMENT_ID),
+        ),
     ]
     namespace: Annotated[
-        str, Field(description="The set it belongs to, `[A-Za-z0-9._-]`, 64 at most.")
+        str,
+        Field(
+            description="The set it belongs to.",
+            json_schema_extra={"pattern": patterns.NAMESPACE},
+        ),
     ] = "default"
     text: Annotated[
-        str | None, Field(description="Its text, in Markdown unless `format` or the id says.")
+        Annotated[str, Field(json_schema_extra={"pattern": patterns.NOT_BLANK})] | None,
+        Field(description="Its text, in Markdown unless `format` or the id says."),
     ] = None
-    content: Annotated[str | None, Field(description="Its bytes, in base64: PDF, DOCX.")] = None
+    content: Annotated[
+        Annotated[str, Field(json_schema_extra={"pattern": patterns.BASE64})] | None,
+        Field(description="Its bytes, in base64: PDF, DOCX."),
+    ] = None
     upload: Annotated[
         bool,
         Field(description="true: answer with where to send the bytes, up to 100 MB of them."),
@@ -59,12 +105,27 @@ class DocumentRequest(BaseModel):
     format: Annotated[
         Format | None, Field(description="What it is, where the id's suffix does not say.")
     ] = None
-    title: Annotated[str | None, Field(description="Its title, where it does not say.")] = None
+    title: Annotated[
+        Annotated[str, Field(json_schema_extra=patterns.text(LONGEST_TITLE))] | None,
+        Field(description="Its title, where it does not say."),
+    ] = None
     url: Annotated[
-        str | None, Field(description="Where readers find it. It is shown, never fetched.")
+        Annotated[
+            str,
+            Field(json_schema_extra=patterns.text(LONGEST_URL, pattern=patterns.WEB_ADDRESS)),
+        ]
+        | None,
+        Field(description="Where readers find it. It is shown, never fetched."),
     ] = None
     metadata: Annotated[
-        dict[str, Any], Field(description="What filters can use: texts, numbers, booleans.")
+        dict[str, Any],
+        Field(
+            description=(
+                "What filters can use: texts, numbers (integers below 10^15), booleans; with title "
+                "and url 2,000 bytes at most, where a Korean letter takes 6."
+            )
+        ),
+        WithJsonSchema(patterns.METADATA),
     ] = {}
 
     def place(self) -> Place:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path, Query
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from steadyrag.api import patterns
 from steadyrag.api.access import Access
 from steadyrag.api.body import BodyTooLarge, read_json
 from steadyrag.api.document_schemas import (
@@ -23,7 +24,7 @@ from steadyrag.api.document_schemas import (
 from steadyrag.api.rate_limit import RateLimit
 from steadyrag.api.schemas import Problem
 from steadyrag.documents import DocumentParts, add, add_by_upload, look_up, remove
-from steadyrag.domain.document_ids import clean_document_id
+from steadyrag.domain.document_ids import LONGEST_ID_BYTES, clean_document_id
 from steadyrag.domain.errors import DependencyError, InvalidInput, Throttled
 from steadyrag.domain.objects import Place
 from steadyrag.domain.text import clean_namespace
@@ -41,6 +42,14 @@ _PROBLEMS: Mapping[int, str] = {
     429: "Too many requests; `Retry-After` says when to come back",
     503: "Something that documents need can't be reached; nothing was lost, try again",
 }
+
+
+# For the schema only: the domain checks them, and its errors name the field as all others do.
+Id = Annotated[
+    str,
+    Path(json_schema_extra=patterns.text(LONGEST_ID_BYTES, pattern=patterns.DOCUMENT_ID)),
+]
+Namespace = Annotated[str, Query(json_schema_extra={"pattern": patterns.NAMESPACE})]
 
 
 def documents_router(
@@ -100,7 +109,7 @@ def documents_router(
         response_model=DocumentResponse,
         responses=_responses(403, 404, 422, 429, 503),
     )
-    async def get(request: Request, id: str, namespace: str = "default") -> Response:
+    async def get(request: Request, id: Id, namespace: Namespace = "default") -> Response:
         """Its status, and why where it failed."""
         place = _place(namespace, id)
         await admitted(request, place.namespace)
@@ -117,7 +126,7 @@ def documents_router(
         response_model=DocumentResponse,
         responses=_responses(403, 404, 422, 429, 503),
     )
-    async def delete(request: Request, id: str, namespace: str = "default") -> Response:
+    async def delete(request: Request, id: Id, namespace: Namespace = "default") -> Response:
         """Takes it away. No answer shows it any more once this has been answered."""
         place = _place(namespace, id)
         await admitted(request, place.namespace)

@@ -8,10 +8,13 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from steadyrag.domain.errors import CallerError
+from steadyrag.domain.live_config import LiveConfig
 from steadyrag.resilience.limiter import Caller, RateLimiter
+from steadyrag.resilience.live_config import ConfigPoller
 from steadyrag.telemetry import catalogue, metrics
 
 EVERY_KEY = "*"
+NOTHING_LIVE = LiveConfig()
 
 
 class RateLimited(CallerError):
@@ -24,20 +27,32 @@ class RateLimit:
     """What a route asks before it does anything costly.
 
     `trusted_keys` are the ids of the API keys whose `user` field is believed (`*`: all of
-    them). A `limiter` of None limits nothing.
+    them). A `limiter` of None limits nothing. What `live` says of keys and overrides takes the
+    place of what was given.
     """
 
-    def __init__(self, limiter: RateLimiter | None, *, trusted_keys: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        limiter: RateLimiter | None,
+        *,
+        trusted_keys: Collection[str] = (),
+        live: ConfigPoller | None = None,
+    ) -> None:
         self._limiter = limiter
         self._trusted_keys = trusted_keys
+        self._live = live
 
     async def enforce(self, request: Request, *, user: str | None = None) -> None:
         """Counts the request; raises `RateLimited` when it is one too many. `user` is the
         field of the body. `RateLimitHeaders` shows the outcome on whatever is answered."""
         if self._limiter is None:
             return
-        caller = identify(request.scope, user=user, trusted_keys=self._trusted_keys)
-        decision = await self._limiter.check(caller, route=_route(request.scope))
+        live = self._live.current if self._live else NOTHING_LIVE
+        trusted = self._trusted_keys if live.trusted_keys is None else live.trusted_keys
+        caller = identify(request.scope, user=user, trusted_keys=trusted)
+        decision = await self._limiter.check(
+            caller, route=_route(request.scope), overrides=live.rate_limit_overrides
+        )
         request.scope.setdefault("state", {})["rate_limit"] = decision
         if not decision.allowed and (worst := decision.tightest):
             metrics.count(catalogue.RATE_LIMITED)
@@ -54,9 +69,9 @@ def identify(scope: Scope, *, user: str | None, trusted_keys: Collection[str]) -
     The end user is the authorizer's subject, or the `user` that a trusted key names. Where
     there is neither, the API key alone is the caller, and without a key the source address.
     """
-    context: dict[str, Any] = (scope.get("aws.event") or {}).get("requestContext") or {}
+    context = _gateway_context(scope)
     gateway_identity = context.get("identity") or {}
-    key_id = _text(gateway_identity.get("apiKeyId"))
+    key_id = api_key_id(scope)
     subject = _subject(context.get("authorizer"))
     if subject is None and user and key_id and _trusted(key_id, trusted_keys):
         # Ids of one key's users mean nothing to another key.
@@ -66,6 +81,15 @@ def identify(scope: Scope, *, user: str | None, trusted_keys: Collection[str]) -
         address = _text(gateway_identity.get("sourceIp")) or (peer[0] if peer else "unknown")
         subject = f"ip:{_network(address)}"
     return Caller(user=subject, key_id=key_id)
+
+
+def api_key_id(scope: Scope) -> str | None:
+    """The id of the API key that API Gateway has checked; None where it has checked none."""
+    return _text((_gateway_context(scope).get("identity") or {}).get("apiKeyId"))
+
+
+def _gateway_context(scope: Scope) -> dict[str, Any]:
+    return (scope.get("aws.event") or {}).get("requestContext") or {}
 
 
 def _trusted(key_id: str, trusted_keys: Collection[str]) -> bool:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from steadyrag.api import patterns
 from steadyrag.domain.filters import parse_filter
 from steadyrag.domain.models import Answer, CacheStatus, Query
 from steadyrag.domain.text import clean_namespace, clean_text
@@ -11,6 +12,11 @@ from steadyrag.domain.text import clean_namespace, clean_text
 MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 50
 MAX_USER_CHARS = 128
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 5.0 is an integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class SearchRequest(BaseModel):
@@ -26,12 +32,20 @@ class SearchRequest(BaseModel):
         str,
         Field(
             description=f"The question, in Korean or English; 1 to {MAX_QUERY_CHARS} characters.",
-            json_schema_extra={"minLength": 1, "maxLength": MAX_QUERY_CHARS},
+            json_schema_extra=patterns.text(MAX_QUERY_CHARS),
         ),
     ]
-    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K, description="How many sources to return.")] = 5
+    top_k: Annotated[
+        int,
+        Field(ge=1, le=MAX_TOP_K, description="How many sources to return."),
+        BeforeValidator(_whole),
+    ] = 5
     namespace: Annotated[
-        str, Field(description="Which set of documents to search, `[A-Za-z0-9._-]`, 64 at most.")
+        str,
+        Field(
+            description="Which set of documents to search.",
+            json_schema_extra={"pattern": patterns.NAMESPACE},
+        ),
     ] = "default"
     filter: Annotated[
         dict[str, Any],
@@ -44,7 +58,8 @@ class SearchRequest(BaseModel):
     ] = {}
     generate: Annotated[bool, Field(description="false: ranked sources only, no answer.")] = True
     user: Annotated[
-        str | None, Field(description="An opaque id of the end user, from a trusted caller.")
+        Annotated[str, Field(json_schema_extra=patterns.text(MAX_USER_CHARS))] | None,
+        Field(description="An opaque id of the end user, from a trusted caller."),
     ] = None
 
     def to_query(self) -> Query:

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from steadyrag.api.access import Access
 from steadyrag.api.body import read_json
 from steadyrag.api.deadline import request_deadline_s
 from steadyrag.api.rate_limit import RateLimit
@@ -24,18 +25,24 @@ from steadyrag.telemetry.spans import annotate, span
 log = logging.getLogger(__name__)
 
 
-def search_router(service: Service, rate_limit: RateLimit | None = None) -> APIRouter:
-    """The route that answers questions. Without a `rate_limit` nobody is limited."""
+def search_router(
+    service: Service, rate_limit: RateLimit | None = None, access: Access | None = None
+) -> APIRouter:
+    """The route that answers questions. Without a `rate_limit` nobody is limited, and without
+    `access` everybody may use every namespace."""
     limit = rate_limit or RateLimit(None)
+    allowed = access or Access()
     router = APIRouter()
     problems: dict[int | str, dict[str, Any]] = {
         status: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
         for status, text in {
             400: "The body is not JSON",
+            403: "The namespace is not for this caller",
             413: "The body is too large",
             415: "The body is not declared as JSON",
             422: "A field is wrong; `errors` names it",
             429: "Too many requests; `Retry-After` says when to come back",
+            503: "Not known yet who may use which namespace; `Retry-After` says when to come back",
         }.items()
     }
 
@@ -57,6 +64,7 @@ def search_router(service: Service, rate_limit: RateLimit | None = None) -> APIR
         """Answers from the indexed documents, in the question's language, with citations."""
         with span("search"):
             query = (await read_json(request, SearchRequest)).to_query()
+            allowed.check(request, query.namespace)
             deadline_s = request_deadline_s(request.scope, default_s=service.options.deadline_s)
             refresh = "no-cache" in request.headers.get("cache-control", "").lower()
             started = time.perf_counter()

@@ -16,6 +16,8 @@ _COMMANDS = {
     "bench": "Measure latency and ingest time of the embedded default.",
     "calibrate": "Fit the scores' calibration on a BEIR folder.",
     "index": "Create the Pinecone index.",
+    "doctor": "Check everything a deployment needs.",
+    "smoke": "Ask a running service what a client would.",
     "settings": "List every setting with its value.",
 }
 

@@ -60,23 +60,34 @@ def _serve(
     import uvicorn
 
     from steadyrag.api import create_app
+    from steadyrag.api.documents import documents_router
     from steadyrag.api.health import health_router
     from steadyrag.api.search import search_router
+    from steadyrag.wiring.access import access, live_config
+    from steadyrag.wiring.documents import build_documents
+    from steadyrag.wiring.local_documents import build_local_documents
     from steadyrag.wiring.parts import preload
     from steadyrag.wiring.readiness import breaker_states, probes
-    from steadyrag.wiring.service import build, rate_limit
+    from steadyrag.wiring.service import build, rate_limit, warm
 
     signals.obey()
     settings = ready()
     signals.obey()
     preload(settings)
     service = build(settings)
+    live = live_config(settings)
+    limit, door = rate_limit(settings, service.stores, live), access(settings, live)
+    # Documents of a bucket in AWS are taken in there.
+    local = None if settings.documents_bucket else build_local_documents(settings)
+    documents = local.parts if local else build_documents(settings)
     app = create_app(
         [
-            search_router(service, rate_limit(settings, service)),
+            search_router(service, limit, door),
+            documents_router(documents, door, limit),
             health_router(probes(service), breakers=partial(breaker_states, service)),
         ],
         cors_origin=settings.cors_origin,
+        live=live,
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -89,16 +100,22 @@ def _serve(
     )
 
     async def run() -> None:
-        await asyncio.gather(service.warm(), *map(_meet, service.stores))
+        await asyncio.gather(warm(service, live), *map(_meet, service.stores))
         # What is there now stays: going through it on every full collection would hold up all
         # requests for 0.1 s, in which every store's answer seems late.
         gc.freeze()
         address.listen()  # before it is said, so that nobody who reads it is refused
         _say(_welcome(settings.host, settings.port, tries))
+        working = asyncio.create_task(local.work()) if local else None
         try:
             await server.serve(sockets=[address])
         finally:
-            await service.aclose()
+            if working:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+            await asyncio.gather(service.aclose(), (local or documents).aclose())
+            if live:
+                await live.aclose()
 
     signals.obey(from_now_on=True)
     try:

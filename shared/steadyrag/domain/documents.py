@@ -83,7 +83,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LINE_BREAK = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
 _INVISIBLE = re.compile(r"[\x80-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u2060\ufeff]")
 _ODD_SPACE = re.compile(r"[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-_TRAILING = re.compile(r"[ \t]+(?=\n|$)")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\n|$)")
+"""Looked for once in a run of spaces: from each of them it would take quadratic time."""
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 

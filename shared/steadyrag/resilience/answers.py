@@ -28,12 +28,14 @@ class HeldAnswer:
     """An answer with what decides about its use.
 
     `began_at` is when the request that computed it began: nothing that happened later is
-    certain to be in it. `version` is the state of the documents at that time.
+    certain to be in it. `version` is the state of the documents at that time. `key` is where
+    it is held: under any other it is no answer.
     """
 
     answer: Answer
     began_at: float
     version: str
+    key: str = ""
 
     @property
     def document_ids(self) -> Sequence[str]:
@@ -52,17 +54,20 @@ class PackedAnswer:
     body: bytes
     packed: bool
 
-    def open(self) -> HeldAnswer | None:
-        """None for what is no answer."""
+    def open(self, key: str = "") -> HeldAnswer | None:
+        """None for what is no answer, or not the one of this key."""
         try:
-            body = _unpacked(self.body) if self.packed else self.body
-            return HeldAnswer(_answer(json.loads(body)), self.began_at, self.version)
-        except (ValueError, TypeError, KeyError, zlib.error):
+            plain = json.loads(_unpacked(self.body) if self.packed else self.body)
+            if plain["key"] != key:
+                return None
+            return HeldAnswer(_answer(plain), self.began_at, self.version, key)
+        except (ValueError, TypeError, KeyError, RecursionError, zlib.error):
             return None
 
 
 def pack_answer(held: HeldAnswer) -> bytes:
-    body = json.dumps(_plain(held.answer), ensure_ascii=False, separators=(",", ":")).encode()
+    plain = {"key": held.key, **_plain(held.answer)}
+    body = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
     header = f"{held.began_at:.3f} {held.version}\n".encode()
     if len(body) >= _WORTH_PACKING_BYTES and len(small := zlib.compress(body, 1)) < len(body):
         return b"Z" + header + small
@@ -103,19 +108,46 @@ def _plain(answer: Answer) -> dict[str, Any]:
 
 
 def _answer(plain: dict[str, Any]) -> Answer:
+    """Raises `TypeError`, `ValueError` or `KeyError` for values of other types than ours."""
     return Answer(
         search_id="",
-        answer=plain["answer"],
-        sources=[Source(*fields) for fields in plain["sources"]],
+        answer=_a(str, plain["answer"], or_none=True),
+        sources=[_source(*fields) for fields in _a(list, plain["sources"])],
         mode="full",
         degraded=(),
-        calibrated=plain["calibrated"],
+        calibrated=_a(bool, plain["calibrated"]),
         cache=CacheInfo(),
-        model=plain["model"],
-        variant=plain["variant"],
+        model=_a(str, plain["model"], or_none=True),
+        variant=_a(str, plain["variant"]),
         usage=Usage(),
         timings_ms={},
     )
+
+
+def _source(
+    id: Any, document_id: Any, title: Any, url: Any, text: Any, score: Any, rank: Any
+) -> Source:
+    return Source(
+        id=_a(str, id),
+        document_id=_a(str, document_id),
+        title=_a(str, title),
+        url=_a(str, url, or_none=True),
+        text=_a(str, text),
+        score=_finite(score),
+        rank=_a(int, rank),
+    )
+
+
+def _a[T](kind: type[T], value: Any, *, or_none: bool = False) -> T | Any:
+    if not isinstance(value, kind) and not (or_none and value is None):
+        raise TypeError(f"{type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError("no number")
+    return value
 
 
 def again(answer: Answer, cache: CacheInfo, *, search_id: str) -> Answer:

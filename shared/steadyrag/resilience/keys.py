@@ -37,10 +37,11 @@ def answer_key(query: Query, *, fingerprint: str, variant: str) -> str:
     )
 
 
-def vector_key(embedder: str, text: str) -> str:
+def vector_key(embedder: str, namespace: str, text: str) -> str:
     """Where the embedding of a question lives. The text counts to the letter: an embedder
-    tells upper from lower case."""
-    return "sr:vector:" + _digest(embedder, text)
+    tells upper from lower case. Namespaces share none, or what a question costs would tell
+    one tenant what others have asked."""
+    return "sr:vector:" + _digest(embedder, namespace, text)
 
 
 def corpus_key(namespace: str) -> str:

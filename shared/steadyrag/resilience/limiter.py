@@ -11,12 +11,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
 from steadyrag.domain import sliding_window
-from steadyrag.domain.limits import Rule, Rules
+from steadyrag.domain.limits import Override, Rule, Rules
 from steadyrag.domain.ports import Allowance, SharedStore
 from steadyrag.domain.sliding_window import Window
 from steadyrag.resilience.breaker import Clock
@@ -108,13 +108,17 @@ class RateLimiter:
         self._windows: LRUCache[str, Window] = LRUCache(REMEMBERED)
         self._logged_at = float("-inf")
 
-    async def check(self, caller: Caller, *, route: str) -> Decision:
-        """Counts one request against every rule that fits. Never raises.
+    async def check(
+        self, caller: Caller, *, route: str, overrides: tuple[Override, ...] | None = None
+    ) -> Decision:
+        """Counts one request against every rule that fits; `overrides` take the place of the
+        rules' own. Never raises.
 
         The end user's limit comes first and a refusal ends it there, so that one user's
         flood does not use up the allowance of the key that many share.
         """
-        fitting = self._fitting(caller, route)
+        rulebook = self._rules if overrides is None else replace(self._rules, overrides=overrides)
+        fitting = self._fitting(rulebook, caller, route)
         rules = tuple(rule for rule, _ in fitting)
         for rule, key in fitting:
             if denied := self._remembered(rule, key):
@@ -126,13 +130,13 @@ class RateLimiter:
                 break
         return Decision(rules, tuple(applied))
 
-    def _fitting(self, caller: Caller, route: str) -> list[tuple[Rule, str]]:
+    def _fitting(self, rules: Rules, caller: Caller, route: str) -> list[tuple[Rule, str]]:
         """The rules for this request, each with its window's key."""
         asked: list[tuple[Rule | None, str]] = []
         if caller.user is not None:
-            asked.append((self._rules.for_user(route), caller.user))
+            asked.append((rules.for_user(route), caller.user))
         if caller.key_id is not None:
-            asked.append((self._rules.for_key(caller.key_id, route), caller.key_id))
+            asked.append((rules.for_key(caller.key_id, route), caller.key_id))
         return [(rule, self._key(rule, identity)) for rule, identity in asked if rule]
 
     def _remembered(self, rule: Rule, key: str) -> Applied | None:

@@ -93,7 +93,7 @@ class SharedState:
         state = RequestState(
             query=query,
             key=answer_key(query, fingerprint=self._fingerprint, variant=variant),
-            vector_key=vector_key(self._embedder, query.text),
+            vector_key=vector_key(self._embedder, query.namespace, query.text),
             began_at=self.clock(),
             refresh=refresh,
         )
@@ -126,7 +126,7 @@ class SharedState:
         # "Nothing found" is cheap to say again, and wrong as soon as a late write shows.
         good = answer.mode == "full" and answer.sources
         if good and state.storable and state.version is not None:
-            held = HeldAnswer(answer, state.began_at, state.version)
+            held = HeldAnswer(answer, state.began_at, state.version, state.key)
             answered = pack_answer(held)
             self._hold_answer(state.key, held, len(answered))
         writes: list[Awaitable[None]] = []
@@ -221,7 +221,7 @@ class SharedState:
         header = read_answer(packed) if packed is not None else None
         newer = header is not None and (state.held is None or header.began_at > state.held.began_at)
         young = header is not None and self._is_young(state, header.began_at)
-        held = header.open() if header is not None and newer and young else None
+        held = header.open(state.key) if header is not None and newer and young else None
         if held is not None and packed is not None:
             state.held, state.held_in = held, tier.name
             self._hold_answer(state.key, held, len(packed))

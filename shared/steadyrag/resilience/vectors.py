@@ -1,5 +1,6 @@
 """Question embeddings as the caches hold them: the tokens they cost, then raw float32."""
 
+import math
 import struct
 import sys
 from array import array
@@ -15,12 +16,15 @@ def pack_vector(embedding: Embedding) -> bytes:
 
 
 def unpack_vector(packed: bytes, *, dimension: int) -> Embedding | None:
-    """None for what is not a vector of this dimension. `tokens` are those it cost once."""
+    """None for what is not a vector of this dimension, of numbers. `tokens` are those it cost
+    once."""
     if len(packed) != _TOKENS.size + 4 * dimension:
         return None
     vector = array("f", packed[_TOKENS.size :])
     if sys.byteorder == "big":
         vector.byteswap()
+    if not math.isfinite(sum(vector)):
+        return None
     return Embedding(vector, _TOKENS.unpack_from(packed)[0])
 
 

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from steadyrag.domain.models import CacheStatus, Mode
 
-type Unit = Literal["Count", "Milliseconds"]
+type Unit = Literal["Count", "Milliseconds", "Seconds"]
 
 NAMESPACE = "Steadyrag"
 
@@ -30,6 +30,7 @@ class Metric:
 DIMENSIONS: Mapping[str, frozenset[str]] = {
     "mode": frozenset(get_args(Mode)),
     "cache": frozenset(get_args(CacheStatus)) - {"hit"},
+    "outcome": frozenset({"indexed", "deleted", "failed"}),
     "tier": frozenset({"memory", "flight", "valkey", "dynamodb"}),
     "dependency": frozenset({"embedding", "index", "reranker", "llm", "valkey", "dynamodb"}),
 }
@@ -63,6 +64,12 @@ RATE_LIMIT_FALLBACK = Metric(
     ("dependency",),
     "limits that a process counted by itself, because no shared store answered",
 )
+LIVE_CONFIG_UNUSABLE = Metric(
+    "LiveConfigUnusable",
+    "Count",
+    (),
+    "readings of the live configuration that failed or found it wrong; what held goes on",
+)
 
 CIRCUIT_OPENED = Metric(
     "CircuitOpened", "Count", ("dependency",), "times that failures in a row stopped calls"
@@ -78,10 +85,21 @@ VENDOR_REFUSED = Metric(
     "calls that the vendor would not serve: credentials, permission, not found, quota",
 )
 
+INGESTED = Metric(
+    "Ingested", "Count", ("outcome",), "documents brought up to date, or found to be unreadable"
+)
+INGEST_LAG = Metric(
+    "IngestLag", "Seconds", (), "from a change in the bucket to its outcome, or since, so far"
+)
+INGEST_POSTPONED = Metric(
+    "IngestPostponed", "Count", (), "messages sent again because their document has to wait"
+)
+
 CATALOGUE: tuple[Metric, ...] = (
     *(REQUESTS, LATENCY, *LOST.values(), CACHE_HITS, CACHE_MISSES),
-    *(RATE_LIMITED, RATE_LIMIT_FALLBACK),
+    *(RATE_LIMITED, RATE_LIMIT_FALLBACK, LIVE_CONFIG_UNUSABLE),
     *(CIRCUIT_OPENED, CIRCUIT_PROBED, CIRCUIT_CLOSED, VENDOR_REFUSED),
+    *(INGESTED, INGEST_LAG, INGEST_POSTPONED),
 )
 """All of them."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from steadyrag.adapters.parsers.isolated import IsolatedParsers
+    from steadyrag.api.queue_handler import RunSweep, Work
     from steadyrag.documents import DocumentParts
     from steadyrag.domain.documents import ParsedDocument
     from steadyrag.domain.ledger import Bucket, Ledger, Queue
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from steadyrag.domain.ports import SharedStore
     from steadyrag.ingest_worker import WorkerParts
     from steadyrag.reconcile_parts import ParseFile, ReconcileParts
+    from steadyrag.resilience.corpus_changes import Changes
     from steadyrag.settings import Settings
 
 type Clock = Callable[[], float]
@@ -39,7 +41,7 @@ def build_documents(settings: Settings, *, clock: Clock = time.time) -> Document
     from steadyrag.documents import DocumentParts
 
     return DocumentParts(
-        bucket=_bucket(settings, clock),
+        bucket=s3_bucket(settings, clock=clock),
         ledger=_ledger(settings, clock),
         clock=clock,
         changes=CorpusChanges(_stores(settings, clock), clock=clock),
@@ -59,14 +61,27 @@ def build_worker(settings: Settings, *, clock: Clock = time.time) -> WorkerParts
     )
 
 
+def ingest_work(settings: Settings) -> tuple[Work, RunSweep]:
+    """What the ingest function does with messages, and on its schedule."""
+    from steadyrag.ingest_worker import sweep, work
+
+    parts = build_worker(settings)
+    return (
+        lambda letters, owner, seconds: work(letters, parts, owner=owner, seconds=seconds),
+        lambda wish, seconds: sweep(wish, parts, seconds=seconds),
+    )
+
+
 def build_reconcile(
     settings: Settings,
     *,
-    bucket: str | None = None,
+    bucket: Bucket | None = None,
+    ledger: Ledger | None = None,
+    changes: Changes | None = None,
     layout: Layout | None = None,
     clock: Clock = time.time,
 ) -> ReconcileParts:
-    """What brings the index to what a bucket holds: the settings' own, or the one named."""
+    """What brings the index to what a bucket holds: the settings' own unless said."""
     from steadyrag.adapters.parsers.isolated import IsolatedParsers
     from steadyrag.adapters.parsers.registry import PARSERS
     from steadyrag.domain.objects import Layout
@@ -74,7 +89,7 @@ def build_reconcile(
     from steadyrag.ingest_batches import Retry
     from steadyrag.reconcile_parts import ReconcileParts
 
-    ledger = _ledger(settings, clock)
+    ledger = ledger or _ledger(settings, clock)
     embedder = chosen.embedder(settings)
     parsers = IsolatedParsers()
     ingest: dict[str, Any] = {
@@ -85,13 +100,13 @@ def build_reconcile(
         "max_tokens": settings.chunk_tokens,
         "most_chunks": LARGEST_CHUNK_COUNT,
         "parallel_calls": 1 if settings.embedder == "local" else PARALLEL_CALLS,
-        "changes": CorpusChanges(_stores(settings, clock), clock=clock),
+        "changes": changes or CorpusChanges(_stores(settings, clock), clock=clock),
         # Longer waits are the queue's: a function that sleeps is paid for.
         "retry": Retry(attempts=4, first_pause_s=0.5, longest_pause_s=5.0),
     }
     return ReconcileParts(
         ingest=IngestParts(**ingest),
-        bucket=_bucket(settings, clock, name=bucket),
+        bucket=bucket or s3_bucket(settings, clock=clock),
         ledger=ledger,
         parse=parse_file(parsers),
         parser=PARSERS,
@@ -124,7 +139,8 @@ def _stores(settings: Settings, clock: Clock) -> list[SharedStore]:
     return shared_stores(settings, timeout_s=INGEST_TIMEOUT_S, clock=clock)
 
 
-def _bucket(settings: Settings, clock: Clock, *, name: str | None = None) -> Bucket:
+def s3_bucket(settings: Settings, name: str | None = None, *, clock: Clock = time.time) -> Bucket:
+    """The settings' bucket, or another one by name."""
     from steadyrag.adapters.s3 import S3Bucket
 
     if not (name or settings.documents_bucket):

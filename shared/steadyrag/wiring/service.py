@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ from steadyrag.wiring.caches import answer_cache
 from steadyrag.wiring.stores import guarded_stores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from steadyrag.domain.ports import SharedStore
+    from steadyrag.resilience.live_config import ConfigPoller
     from steadyrag.settings import Settings
 
 
@@ -69,30 +72,42 @@ def build(
 
 
 def rate_limit(
-    settings: Settings, service: Service, *, clock: Callable[[], float] = time.time
+    settings: Settings,
+    stores: Sequence[SharedStore],
+    live: ConfigPoller | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
 ) -> RateLimit:
-    """What a route asks before anything costly, on the service's shared stores. Without a
-    shared store only a limit that was set holds, for each process by itself."""
+    """What a route asks before anything costly, on these (guarded) stores. Without a
+    shared store only a limit that was set holds, for each process by itself. Its overrides
+    and trusted keys are those of `live`, where it has some."""
     trusted = {key.strip() for key in settings.trusted_keys.split(",")} - {""}
-    if not service.stores and settings.rate_limit is None:
+    if not stores and settings.rate_limit is None:
         return RateLimit(None)
     rules = Rules(
         user=parse_limit(settings.rate_limit or "10/minute"),
         key=parse_limit(settings.key_rate_limit),
         overrides=parse_overrides(settings.rate_limit_overrides),
     )
-    limiter = RateLimiter(service.stores, rules=rules, clock=clock, on_fallback=metrics.on_fallback)
-    return RateLimit(limiter, trusted_keys=trusted)
+    limiter = RateLimiter(stores, rules=rules, clock=clock, on_fallback=metrics.on_fallback)
+    return RateLimit(limiter, trusted_keys=trusted, live=live)
 
 
-async def thaw(service: Service) -> None:
+async def warm(service: Service, live: ConfigPoller | None = None) -> None:
+    """Loads what the first request would wait for; raises `ConfigError` when a part is not
+    usable."""
+    await asyncio.gather(service.warm(), *([live.warm()] if live else []))
+
+
+async def thaw(service: Service, live: ConfigPoller | None = None) -> None:
     """Drops what must not be carried over from a snapshot: connections, which are dead, and
-    keys, which may have been replaced. The next call opens and reads them anew."""
+    keys and live configuration, which may have been replaced. The next call opens and reads
+    them anew."""
     from steadyrag.adapters.secrets import expire_all
 
     expire_all()
     await service.aclose()
-    await service.warm()
+    await asyncio.gather(service.warm(), *([live.thaw()] if live else []))
 
 
 def _shared(settings: Settings, embedder: Embedder, breakers: Breakers) -> Embedder:

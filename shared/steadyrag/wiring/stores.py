@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from steadyrag.adapters.local.announced import StoreAddresses
+    from steadyrag.adapters.valkey_iam import IamCredentials
     from steadyrag.domain.ports import SharedStore
     from steadyrag.settings import Settings
 
@@ -34,9 +35,15 @@ def shared_stores(
     if settings.cache_url:
         from steadyrag.adapters.valkey import ValkeyStore
 
-        # The keys carry the prefix themselves.
-        url = settings.cache_url
-        stores.append(ValkeyStore(url=url, timeout_s=timeout_s, clock=clock, prefix=""))
+        stores.append(
+            ValkeyStore(
+                url=settings.cache_url,
+                timeout_s=timeout_s,
+                clock=clock,
+                prefix="",  # the keys carry it themselves
+                credentials=cache_credentials(settings, clock=clock),
+            )
+        )
     if settings.table_prefix:
         from steadyrag.adapters.dynamodb import DynamoStore
 
@@ -50,6 +57,15 @@ def shared_stores(
             )
         )
     return stores
+
+
+def cache_credentials(settings: Settings, *, clock: Clock = time.time) -> IamCredentials | None:
+    """What signs in to ElastiCache; None where the cache's URL says all there is to say."""
+    if not (settings.cache_user and settings.cache_name):
+        return None
+    from steadyrag.adapters.valkey_iam import IamCredentials
+
+    return IamCredentials(settings.cache_user, settings.cache_name, clock=clock)
 
 
 def guarded_stores(settings: Settings, *, clock: Clock = time.time) -> list[GuardedStore]:

@@ -36,7 +36,6 @@ _SCHEMA = (
         fingerprint text not null, chunk_ids text not null,
         primary key(namespace, document_id)) without rowid""",
 )
-_TABLES = ("meta", "terms", "chunks", "sentences", "documents")
 
 
 class Database:
@@ -90,7 +89,10 @@ class Database:
         if not self.path.exists():
             return
         with self.writing() as db:
-            for table in _TABLES:
+            tables = (
+                "select name from sqlite_master where type = 'table' and name not like 'sqlite%'"
+            )
+            for (table,) in db.execute(tables).fetchall():
                 db.execute(f"delete from {table}")  # noqa: S608
             _new_generation(db)
 

@@ -32,9 +32,10 @@ async def reconcile(
     owner: str,
     seconds: float,
     grace_s: float = 10.0,
+    rebuild: bool = False,
 ) -> dict[Place, Result]:
     """Does what can be done within `seconds`, and needs up to `grace_s` more to write down
-    how far it came. `owner` is this run's alone, and its process must be dead or done when
+    how far it came. `rebuild` embeds again what has not changed. `owner` is this run's alone, and its process must be dead or done when
     both have passed. Never raises for a dependency's failure.
     """
     ends_at = parts.clock() + seconds
@@ -48,7 +49,7 @@ async def reconcile(
         if left_s <= 0:
             results.update(dict.fromkeys(group, Later("no time was left", 0)))
         else:
-            step = Step(parts, group[0].namespace, owner, until=ends_at + grace_s)
+            step = Step(parts, group[0].namespace, owner, until=ends_at + grace_s, rebuild=rebuild)
             results.update(await step.run({place: wanted[place] for place in group}, left_s))
     return results
 

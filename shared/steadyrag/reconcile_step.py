@@ -67,12 +67,21 @@ class _Case:
 class Step:
     """`run` once. `until` is when the leases end."""
 
-    def __init__(self, parts: ReconcileParts, namespace: str, owner: str, *, until: float) -> None:
+    def __init__(
+        self,
+        parts: ReconcileParts,
+        namespace: str,
+        owner: str,
+        *,
+        until: float,
+        rebuild: bool = False,
+    ) -> None:
         self._parts = parts
         self._retry = parts.ingest.retry
         self._namespace = namespace
         self._owner = owner
         self._until = until
+        self._rebuild = rebuild
         # Tombstones are lifted when a document is in the index for certain, not before: until
         # then it may be one that is wanted gone again.
         self._ingest = replace(
@@ -84,12 +93,13 @@ class Step:
         self._touched = False
 
     async def run(self, wanted: Mapping[Place, Wanted], seconds: float) -> dict[Place, Result]:
-        ends_at = self._parts.clock() + seconds
         cases = await self._claim(wanted)
-        for _ in range(MOST_LOOKS):
-            left_s = ends_at - self._parts.clock()
-            if cases and left_s > 0:
-                cases = await self._look_and_settle(cases, left_s)
+        try:
+            cases = await self._settle_all(cases, self._parts.clock() + seconds)
+        except asyncio.CancelledError:
+            unsettled = [case for case in cases if case.place not in self._results]
+            await asyncio.gather(*(self._leave(c, Later("was interrupted")) for c in unsettled))
+            raise
         for case in cases:
             await self._leave(
                 case, Later("its object, or who wants it, changed while it was indexed")
@@ -100,6 +110,14 @@ class Step:
             with suppress(DependencyError):
                 await self._retry(lambda: self._parts.ingest.changes.changed(self._namespace))
         return self._results
+
+    async def _settle_all(self, cases: list[_Case], ends_at: float) -> list[_Case]:
+        """Returns those that keep changing."""
+        for _ in range(MOST_LOOKS):
+            left_s = ends_at - self._parts.clock()
+            if cases and left_s > 0:
+                cases = await self._look_and_settle(cases, left_s)
+        return cases
 
     async def _claim(self, wanted: Mapping[Place, Wanted]) -> list[_Case]:
         async def claim(place: Place) -> _Case | None:
@@ -120,7 +138,7 @@ class Step:
 
     async def _look_and_settle(self, cases: Sequence[_Case], seconds: float) -> list[_Case]:
         """One look at the bucket and what follows; returns those to look at again."""
-        indexing = Indexing(self._ingest, self._namespace)
+        indexing = Indexing(self._ingest, self._namespace, rebuild=self._rebuild)
         stopped: Exception | None = None
         try:
             async with asyncio.timeout(seconds):

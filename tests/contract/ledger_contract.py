@@ -280,6 +280,14 @@ class LedgerContract:
         entry = await ledger.look_up(place())
         assert (entry.status, entry.mark) == ("pending", "mark")
 
+    async def test_what_is_deleted_is_not_wanted_gone_again(self, ledger, clock):
+        await self.settled(ledger, clock, place(), Outcome("deleted"))
+        assert await ledger.want_gone(place(), "mark") is None
+        entry = await ledger.look_up(place())
+        assert (entry.status, entry.mark) == ("deleted", "")
+        await ledger.claim(place(), owner="me", until=clock() + 60)  # it has come back
+        assert (await ledger.want_gone(place(), "mark")).status == "indexing"
+
     async def test_a_deleted_document_is_forgotten_after_thirty_days(self, ledger, clock):
         await self.settled(ledger, clock, place(), Outcome("deleted", sequencer="05"))
         clock.passes(30 * DAY_S - 5)

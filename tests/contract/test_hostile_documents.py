@@ -1,6 +1,5 @@
 """Documents from strangers, read in a process of their own."""
 
-import http.server
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from steadyrag.adapters.parsers.isolated import IsolatedParsers
 from steadyrag.adapters.parsers.registry import Parsers
 from steadyrag.domain.documents import ParsedDocument, UnreadableDocument
 from steadyrag.domain.errors import Unavailable
+from unasked import unasked
 
 
 @pytest.fixture(scope="module")
@@ -113,23 +113,9 @@ print(most() - before, sorted({"lxml", "docx", "pypdf", "markdown_it"} & sys.mod
 class TestEntities:
     @pytest.fixture
     def asked(self) -> Iterator[tuple[str, list[str]]]:
-        """An address nobody should ask, and the paths it was asked for."""
-        paths: list[str] = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                paths.append(self.path)
-                self.send_error(404)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            yield f"http://127.0.0.1:{server.server_port}", paths
-            server.shutdown()
-            thread.join()
+        """An address nobody should ask, and what it was asked for."""
+        with unasked() as server:
+            yield server
 
     @pytest.fixture(params=["in a process of its own", "here"])
     def either(self, request: pytest.FixtureRequest, parsers: IsolatedParsers) -> Parsers:
@@ -156,7 +142,7 @@ class TestEntities:
     def test_nothing_that_a_document_points_at_is_fetched(
         self, either: Parsers, asked: tuple[str, list[str]]
     ) -> None:
-        url, paths = asked
+        url, lines = asked
         dtd = f'<!DOCTYPE x SYSTEM "{url}/dtd" [<!ENTITY f SYSTEM "{url}/entity">]>'
         links = (
             f'<base href="{url}/"><link rel=stylesheet href="{url}/css"><img src="{url}/img">'
@@ -176,7 +162,7 @@ class TestEntities:
             ),
         }.items():
             parse(either, name, data)
-        assert paths == []
+        assert lines == []
 
 
 class TestTheProcess:

@@ -67,7 +67,7 @@ class InMemoryLedger(Trouble):
     async def want_gone(self, place: Place, mark: str) -> Entry | None:
         await self._called("want_gone")
         line = self._line(place)
-        if line is None:
+        if line is None or line.entry.status == "deleted":
             return None
         self._lines[place] = ledger_line.wanted_gone(line, mark, now_s=self._clock())
         return line.entry

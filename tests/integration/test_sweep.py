@@ -1,5 +1,6 @@
 """What events did not bring about, a comparison of bucket and ledger does."""
 
+import asyncio
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -135,9 +136,12 @@ def test_the_handler_reports_what_failed_and_runs_sweeps() -> None:
         seen.append(wish)
 
     handler = queue_handler(works, sweeps)
+    loop = asyncio.get_event_loop_policy().get_event_loop()
     context = SimpleNamespace(aws_request_id="r-1", get_remaining_time_in_millis=lambda: 300_000)
     answer = handler({"Records": [_record("{}", reason="why")]}, context)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     assert seen[0] == ([Letter("m1", "{}", 3, {"reason": "why"})], 275.0)
     assert handler({"sweep": {}}, context) == {}
     assert seen[1] == Sweep()
+    asyncio.set_event_loop(None)
+    loop.close()

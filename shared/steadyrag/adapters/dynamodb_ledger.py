@@ -167,8 +167,10 @@ class DynamoDbLedger:
                 place,
                 {"s": text("deleting"), "m": text(mark), **self._now()},
                 remove=["w", "e"],
-                condition=f"attribute_exists(n) AND {_REMEMBERED}",
-                values={":now": number(self._clock())},
+                condition=(
+                    f"attribute_exists(n) AND {_REMEMBERED} AND (s <> :gone OR attribute_exists(w))"
+                ),
+                values={":now": number(self._clock()), ":gone": text("deleted")},
                 returned="ALL_OLD",
             )
         except ConditionFailed:

@@ -12,11 +12,13 @@ from steadyrag.adapters.vendor_http import (
     KEEPALIVE_S,
     ApiKey,
     PerLoop,
+    answered,
     client_class,
     current,
     replaced,
     retry_after_s,
     shared_ssl_context,
+    word,
 )
 from steadyrag.domain.errors import DependencyError, Refused, Rejected, Throttled, Unavailable
 
@@ -122,20 +124,21 @@ class OpenAIClient:
             raise Unavailable(self._dependency, "gave an answer that makes no sense") from error
 
     def _translated(self, error: APIStatusError) -> DependencyError:
-        status, code = error.status_code, error.code
-        problem = f"answered {status}" + (f" {code}" if code else "")
+        status, code = error.status_code, word(error.code)
+        part = error.param if isinstance(error.param, str) else ""
+        problem = answered(status, code)
         if status == 429:
-            if code in OUT_OF_MONEY or error.type in OUT_OF_MONEY:
+            if code in OUT_OF_MONEY or word(error.type) in OUT_OF_MONEY:
                 return Refused(self._dependency, problem)
             wait_s = retry_after_s(error.response.headers)
             return Throttled(self._dependency, problem, retry_after_s=wait_s)
         if status >= 500 or status in (408, 409):
             wait_s = retry_after_s(error.response.headers)
             return Unavailable(self._dependency, problem, retry_after_s=wait_s)
-        if status in (400, 413, 422) and _CALLERS_PART.match(error.param or ""):
+        if status in (400, 413, 422) and _CALLERS_PART.match(part):
             return Rejected(self._dependency, problem)
-        if error.param:
-            problem += f" ({error.param})"
+        if word(part):
+            problem += f" ({part})"
         return Refused(self._dependency, problem)
 
     async def aclose(self) -> None:

@@ -10,11 +10,13 @@ from steadyrag.adapters.vendor_http import (
     KEEPALIVE_S,
     ApiKey,
     PerLoop,
+    answered,
     client_class,
     current,
     replaced,
     retry_after_s,
     shared_ssl_context,
+    word,
 )
 from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
 
@@ -85,8 +87,8 @@ class PineconeClient[H: _Handle]:
             raise Unavailable(self._dependency, "gave an answer that makes no sense") from error
 
     def _translated(self, error: ApiError) -> DependencyError:
-        status, code = error.status_code, error.error_code
-        problem = f"answered {status}" + (f" {code}" if code else "")
+        status, code = error.status_code, word(error.error_code)
+        problem = answered(status, code)
         wait_s = retry_after_s(error.headers or {})
         if status == 429 and code != "QUOTA_EXCEEDED":
             return Throttled(self._dependency, problem, retry_after_s=wait_s)

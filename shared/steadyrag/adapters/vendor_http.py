@@ -3,6 +3,7 @@
 import asyncio
 import email.utils
 import functools
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,19 @@ KEEPALIVE_S = 300.0
 every request of a quiet service pay for a TLS handshake."""
 
 CONNECT_TIMEOUT_S = 3.0
+
+_WORD = re.compile(r"[A-Za-z_.]{1,48}")
+
+
+def word(value: object) -> str | None:
+    """`value` where it looks like an error code. All that a vendor says of an error but its
+    code may quote keys and questions; keys hold digits, and sentences spaces."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def answered(status: int, code: str | None) -> str:
+    """What to say of an error, in logs too: `answered 401 invalid_api_key`."""
+    return f"answered {status} {code}" if code else f"answered {status}"
 
 
 async def current(key: ApiKey) -> str:

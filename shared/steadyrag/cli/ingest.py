@@ -19,15 +19,27 @@ _SHOWN_FAILURES = 50
 
 
 @click.command("ingest")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
-@click.option("--namespace", default="default", show_default=True, help="Where to index them.")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--namespace", help="Where to index them; `default` unless said.")
 @click.option("--base-url", help="Web address of the folder given; sources then link to it.")
 @click.option("--rebuild", is_flag=True, help="Embed everything again, changed or not.")
-def command(paths: tuple[Path, ...], namespace: str, base_url: str | None, rebuild: bool) -> None:
-    """Index the documents in each PATH: Markdown, text, HTML, PDF, DOCX, BEIR folders.
+@click.option("--stack", metavar="NAME", help="With s3://: work for this stack, by its settings.")
+@click.option(
+    "--here", is_flag=True, help="With s3://: embed in this process, not in the stack's workers."
+)
+def command(
+    paths: tuple[str, ...],
+    namespace: str | None,
+    base_url: str | None,
+    rebuild: bool,
+    stack: str | None,
+    here: bool,
+) -> None:
+    """Index the documents in each PATH: Markdown, text, HTML, PDF, DOCX, BEIR folders; or all
+    that lie at one s3://BUCKET/PREFIX.
 
     What did not change since the last time is not embedded again, and what vanished from
-    PATH is removed from the index.
+    PATH is removed from the index. It may be stopped at any time: the same command goes on.
     """
     from steadyrag.domain.errors import InvalidInput
     from steadyrag.domain.text import clean_namespace
@@ -35,16 +47,27 @@ def command(paths: tuple[Path, ...], namespace: str, base_url: str | None, rebui
     from steadyrag.wiring.ingest import build_ingest
 
     try:
-        clean_namespace(namespace)
+        clean_namespace(namespace or "default")
     except InvalidInput as error:
         raise click.BadParameter(error.problem, param_hint="--namespace") from None
     if base_url and not base_url.startswith(("https://", "http://")):
         raise click.BadParameter("must start with https:// or http://", param_hint="--base-url")
-    for path in paths:
+    if any(path.startswith("s3://") for path in paths):
+        if len(paths) > 1:
+            raise click.BadParameter("one s3:// address at a time", param_hint="PATH")
+        if base_url:
+            raise click.BadParameter("an object's metadata says it", param_hint="--base-url")
+        from steadyrag.cli.ingest_bucket import run
+
+        run(paths[0], namespace=namespace, stack=stack, here=here, anew=rebuild)
+    if stack or here:
+        raise click.UsageError("--stack and --here go with s3://BUCKET/PREFIX")
+    folders = tuple(map(Path, paths))
+    for path in folders:
         if not path.exists():
             raise click.BadParameter(f"{path} does not exist", param_hint="PATH")
     parts = build_ingest(load())
-    sys.exit(asyncio.run(_ingest(parts, paths, namespace, base_url, rebuild)))
+    sys.exit(asyncio.run(_ingest(parts, folders, namespace or "default", base_url, rebuild)))
 
 
 async def _ingest(

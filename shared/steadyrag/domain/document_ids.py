@@ -52,6 +52,14 @@ def clean_url(value: str, field: str = "url") -> str:
     return cleaned
 
 
+def link(url: str | None) -> str | None:
+    """`url` where readers may be sent to it; None for any other, whoever wrote it."""
+    try:
+        return None if url is None else clean_url(url)
+    except InvalidInput:
+        return None
+
+
 def clean_metadata(value: Mapping[str, Any], field: str = "metadata") -> Metadata:
     """What filters can use: texts, numbers, true and false, lists of texts."""
     if len(value) > MOST_METADATA:

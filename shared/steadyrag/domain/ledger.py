@@ -117,7 +117,7 @@ class Ledger(Closeable, Protocol):
 
     async def want_gone(self, place: Place, mark: str) -> Entry | None:
         """Says that the document is to go (`deleting`), whoever holds the lease; returns the
-        entry before. Nothing happens where there is none."""
+        entry before. Nothing happens where there is none, or one that is `deleted`."""
 
     def entries(self, namespace: str, *, after: str = "") -> AsyncIterator[Entry]:
         """All entries of a namespace with an id beyond `after`, without records, in the order

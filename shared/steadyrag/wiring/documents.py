@@ -6,6 +6,7 @@ import time
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from steadyrag.domain.document_ids import link
 from steadyrag.domain.errors import ConfigError
 from steadyrag.domain.ledger import LARGEST_CHUNK_COUNT
 from steadyrag.resilience.corpus_changes import CorpusChanges
@@ -55,7 +56,7 @@ def build_worker(settings: Settings, *, clock: Clock = time.time) -> WorkerParts
 
     return WorkerParts(
         reconcile=build_reconcile(settings, clock=clock),
-        queue=_queue(settings.ingest_queue_url, "STEADYRAG_INGEST_QUEUE_URL"),
+        queue=ingest_queue(settings),
         dead=_queue(settings.dead_queue_url, "STEADYRAG_DEAD_QUEUE_URL"),
         pause=Pause(_stores(settings, clock), clock=clock),
     )
@@ -125,7 +126,8 @@ def parse_file(parsers: IsolatedParsers) -> ParseFile:
         name = PurePath(document_id).name
         if not parsers.knows(name) and attributes.format:
             name += _SUFFIXES[attributes.format]
-        parsed = parsers.parse_file(path, document_id=document_id, name=name, url=attributes.url)
+        url = link(attributes.url)
+        parsed = parsers.parse_file(path, document_id=document_id, name=name, url=url)
         return replace(
             parsed,
             title=attributes.title or parsed.title,
@@ -146,6 +148,10 @@ def s3_bucket(settings: Settings, name: str | None = None, *, clock: Clock = tim
     if not (name or settings.documents_bucket):
         raise ConfigError("STEADYRAG_DOCUMENTS_BUCKET: is needed to take documents from a bucket")
     return S3Bucket(name or str(settings.documents_bucket), clock=clock)
+
+
+def ingest_queue(settings: Settings) -> Queue:
+    return _queue(settings.ingest_queue_url, "STEADYRAG_INGEST_QUEUE_URL")
 
 
 def _ledger(settings: Settings, clock: Clock) -> Ledger:

@@ -102,7 +102,7 @@ class SqliteLedger:
     async def want_gone(self, place: Place, mark: str) -> Entry | None:
         def want_gone(db: sqlite3.Connection) -> Entry | None:
             line = self._line(db, place)
-            if line is None:
+            if line is None or line.entry.status == "deleted":
                 return None
             _keep(db, place, ledger_line.wanted_gone(line, mark, now_s=self._clock()))
             return line.entry

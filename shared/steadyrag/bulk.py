@@ -84,7 +84,8 @@ async def bring_up(
     progress: Progress = lambda done, total, note: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> BulkSummary:
-    """In this process; `anew` embeds everything again. What has to wait is tried again until nothing gets settled any more."""
+    """In this process; `anew` embeds everything again. What has to wait is tried again until
+    nothing gets settled any more."""
     summary = BulkSummary()
     waiting, settled_at = list(places), parts.clock()
     while waiting:

@@ -35,8 +35,9 @@ async def reconcile(
     rebuild: bool = False,
 ) -> dict[Place, Result]:
     """Does what can be done within `seconds`, and needs up to `grace_s` more to write down
-    how far it came. `rebuild` embeds again what has not changed. `owner` is this run's alone, and its process must be dead or done when
-    both have passed. Never raises for a dependency's failure.
+    how far it came. `rebuild` embeds again what has not changed. `owner` is this run's alone,
+    and its process must be dead or done when both have passed. Never raises for a
+    dependency's failure.
     """
     ends_at = parts.clock() + seconds
     results: dict[Place, Result] = {}

@@ -311,15 +311,13 @@ class LedgerContract:
         clock.passes(365 * DAY_S)
         assert len(await all_of(ledger, "default")) == 2
 
-    @pytest.mark.parametrize("how", ["claim", "expect", "want_gone", "settle"])
+    @pytest.mark.parametrize("how", ["claim", "expect", "settle"])
     async def test_a_document_that_came_back_is_not_forgotten(self, ledger, clock, how):
         await self.settled(ledger, clock, place(), Outcome("deleted"))
         if how == "claim":
             await ledger.claim(place(), owner="me", until=clock() + 60)
         elif how == "expect":
             await ledger.expect(place(), Outcome("pending"))
-        elif how == "want_gone":
-            await ledger.want_gone(place(), "mark")
         else:
             await self.settled(ledger, clock, place())
         clock.passes(31 * DAY_S)

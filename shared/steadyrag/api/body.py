@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from steadyrag.domain.errors import CallerError, InvalidInput
 
@@ -64,10 +64,13 @@ def _no_constant(name: str) -> Any:
 
 async def _bounded(request: Request, most_bytes: int) -> bytes:
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most_bytes:
-            raise BodyTooLarge(f"body: is larger than {most_bytes // 1024} kB")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > most_bytes:
+                raise BodyTooLarge(f"body: is larger than {most_bytes // 1024} kB")
+    except ClientDisconnect:  # nobody is left to read this; it is no failure of ours, though
+        raise MalformedBody("body: broke off") from None
     return bytes(body)
 
 

@@ -14,12 +14,10 @@ settings = load()
 log.configure(settings.log_level)
 metrics.configure(settings.metrics)
 spans.configure(settings.tracing)
+parts = build_documents(settings)
 live = live_config(settings)
-documents = documents_router(
-    build_documents(settings),
-    access(settings, live),
-    rate_limit(settings, guarded_stores(settings), live),
-)
+limit = rate_limit(settings, guarded_stores(settings), live)
+documents = documents_router(parts, access(settings, live), limit)
 app = create_app([documents], cors_origin=settings.cors_origin, live=live)
 handler = lambda_handler(app)
 if live:

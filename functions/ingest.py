@@ -3,7 +3,7 @@
 from steadyrag.api.queue_handler import queue_handler
 from steadyrag.settings import load
 from steadyrag.telemetry import log, metrics, spans
-from steadyrag.wiring.documents import ingest_work
+from steadyrag.wiring.documents import build_worker, ingest_work
 from steadyrag.wiring.parts import preload
 
 settings = load()
@@ -11,4 +11,5 @@ log.configure(settings.log_level)
 metrics.configure(settings.metrics)
 spans.configure(settings.tracing)
 preload(settings)
-handler = queue_handler(*ingest_work(settings))
+parts = build_worker(settings)
+handler = queue_handler(*ingest_work(parts))

@@ -135,8 +135,9 @@ def test_the_handler_reports_what_failed_and_runs_sweeps() -> None:
     async def sweeps(wish: Sweep, seconds: float) -> None:
         seen.append(wish)
 
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     handler = queue_handler(works, sweeps)
-    loop = asyncio.get_event_loop_policy().get_event_loop()
     context = SimpleNamespace(aws_request_id="r-1", get_remaining_time_in_millis=lambda: 300_000)
     answer = handler({"Records": [_record("{}", reason="why")]}, context)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}

@@ -26,8 +26,7 @@ type QueueHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 def queue_handler(work: Work, sweep: RunSweep) -> QueueHandler:
     """A handler of batches of SQS messages, which reports those that failed, and of
     `{"sweep": {}}` from a schedule. All invocations of an environment share one event loop."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
+    loop = _event_loop()
 
     async def handle(event: dict[str, Any], seconds: float) -> dict[str, Any]:
         if "sweep" in event:
@@ -43,6 +42,16 @@ def queue_handler(work: Work, sweep: RunSweep) -> QueueHandler:
             return loop.run_until_complete(handle(event, seconds))
 
     return handler
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """This thread's, as `lambda_handler` finds or makes it."""
+    try:
+        return asyncio.get_event_loop()
+    except RuntimeError:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        return loop
 
 
 def _letter(record: dict[str, Any]) -> Letter:

@@ -62,11 +62,10 @@ def build_worker(settings: Settings, *, clock: Clock = time.time) -> WorkerParts
     )
 
 
-def ingest_work(settings: Settings) -> tuple[Work, RunSweep]:
+def ingest_work(parts: WorkerParts) -> tuple[Work, RunSweep]:
     """What the ingest function does with messages, and on its schedule."""
     from steadyrag.ingest_worker import sweep, work
 
-    parts = build_worker(settings)
     return (
         lambda letters, owner, seconds: work(letters, parts, owner=owner, seconds=seconds),
         lambda wish, seconds: sweep(wish, parts, seconds=seconds),

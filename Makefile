@@ -47,6 +47,13 @@ lint: .venv/.dev ## Style
 types: .venv/.dev ## Types, strictly
 	$(BIN)/mypy
 
+.PHONY: fuzz audit
+fuzz: .venv/.dev ## What the API's own schema suggests, and refutes: [REQUESTS=5000] [SEED=n] [OUT=file.json]
+	@PYTHONPATH=tests $(BIN)/python -m security.fuzz $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out "$(OUT)")
+
+audit: .venv/.dev ## Known vulnerabilities in what is pinned; needs the network
+	@$(BIN)/python scripts/audit.py
+
 format: .venv/.dev ## Rewrite files in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -55,11 +62,16 @@ format: .venv/.dev ## Rewrite files in the project's style
 pictures: .venv/.local ## Draw the README's example again, from a running `make run`
 	$(BIN)/python scripts/pictures.py
 
+.PHONY: docs
+docs: .venv/.dev ## Write docs/configuration.md and the architecture's pictures again
+	@PYTHONPATH=tests $(BIN)/python scripts/reference.py
+	@PYTHONPATH=tests $(BIN)/python scripts/architecture.py
+
 LOCK = $(UV) pip compile --quiet --generate-hashes --no-header --universal --python-version $(PYTHON_VERSION)
 lock: | $(UV) ## Pin requirements again, to the newest that pyproject.toml allows
 	$(LOCK) --upgrade pyproject.toml -o requirements/lambda.txt
-	for group in local eval dev; do $(LOCK) --upgrade pyproject.toml --group $$group -o requirements/$$group.txt || exit 1; done
-	for group in build sam cloud runtime; do $(LOCK) --upgrade --group $$group -o requirements/$$group.txt || exit 1; done
+	for group in parsers local eval dev; do $(LOCK) --upgrade pyproject.toml --group $$group -o requirements/$$group.txt || exit 1; done
+	for group in build sam cloud lint runtime; do $(LOCK) --upgrade --group $$group -o requirements/$$group.txt || exit 1; done
 
 -include infra/targets.mk
 

@@ -10,15 +10,17 @@ SAM := .venv-sam/bin/sam
 ENV ?= dev
 
 .PHONY: validate build bundle-size e2e deploy
-validate: .venv-sam/.ready ## Check template.yaml
-	$(SAM) validate --lint --region us-east-1
+validate: .venv-sam/.ready .venv-lint/.ready ## Check template.yaml and infra/ for what is known to go wrong
+	$(SAM) validate --region us-east-1
+	.venv-lint/bin/cfn-lint
+	.venv-lint/bin/checkov --file template.yaml infra/*.yaml
 
 build: .venv-sam/.ready ## Build the layers and functions into .aws-sam (sam build)
 	$(SAM) build
 
 bundle-size: build ## Say how large the layers are, and why [OUT=file.json]
 	@$(UV) run --quiet --no-project --python $(PYTHON_VERSION) scripts/bundle.py size \
-		.aws-sam/build/LayerArm64 .aws-sam/build/LayerX86 $(if $(OUT),--out "$(OUT)")
+		$(addprefix .aws-sam/build/,LayerArm64 LayerX86 ParsersArm64 ParsersX86) $(if $(OUT),--out "$(OUT)")
 
 e2e: .venv/.dev .venv-sam/.ready .venv-cloud/.ready .venv-runtime/.ready ## Deploy into a local AWS and ask it questions over HTTP
 	$(BIN)/pytest tests/e2e --tb=short --maxfail=5 -q $(ARGS)

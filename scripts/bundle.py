@@ -1,8 +1,9 @@
-"""Builds what `sam build` packages: the layer for one architecture, and each function.
+"""Builds what `sam build` packages: the layers for one architecture, and each function.
 
-The layer is `shared/steadyrag` with its pinned dependencies. uv downloads wheels for the
-target, so neither Docker nor a machine of that architecture is needed. Only the standard
-library is used here: any Python 3.13 can run it.
+The layer of all functions is `shared/steadyrag` with its pinned dependencies; the parsers that
+only ingest needs have one of their own. uv downloads wheels for the target, so neither Docker
+nor a machine of that architecture is needed. Only the standard library is used here: any Python
+3.13 can run it.
 """
 
 import argparse
@@ -25,12 +26,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = "requirements/lambda.txt"
+PARSERS = "requirements/parsers.txt"
 
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 ELF_MACHINES = {"arm64": 183, "x86_64": 62}
 PYTHON = (3, 13)
 
 PRUNED = {
+    ".lock": "uv's own",
     "bin": "console scripts; nothing runs them",
     "*/tests": "packages' own tests",
     "**/*.pyi": "stubs; type checkers read them, the interpreter does not",
@@ -65,6 +68,10 @@ def main(arguments: list[str] | None = None) -> None:
     layer.add_argument("--architecture", choices=sorted(PLATFORMS), required=True)
     layer.add_argument("--into", type=Path, required=True)
     layer.set_defaults(run=lambda a: build_layer(a.architecture, a.into))
+    parsers = commands.add_parser("parsers", help="build the layer of the parsers")
+    parsers.add_argument("--architecture", choices=sorted(PLATFORMS), required=True)
+    parsers.add_argument("--into", type=Path, required=True)
+    parsers.set_defaults(run=lambda a: build_parsers(a.architecture, a.into))
     function = commands.add_parser("function", help="build one function")
     function.add_argument("name")
     function.add_argument("--into", type=Path, required=True)
@@ -79,42 +86,60 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build_layer(architecture: str, into: Path) -> None:
     """Fills `into/python`, where Lambda's Python looks for a layer's packages."""
-    if sys.version_info[:2] != PYTHON:
-        sys.exit(f"bytecode for Lambda needs Python 3.13, not {platform.python_version()}")
     started = time.monotonic()
-    target = into / "python"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(_dependencies(architecture), target, copy_function=_link)
+    pins = bundled((ROOT / REQUIREMENTS).read_text(encoding="utf-8"))
+    target = _fill("layer", architecture, pins, into)
     ours = target / "steadyrag"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "shared" / "steadyrag", ours, ignore=ignored)
     _compile(ours, as_if=f"{MOUNTED}/steadyrag")
-    sizes = measure(into)
+    _say(f"layer for {architecture}", into, started)
+
+
+def build_parsers(architecture: str, into: Path) -> None:
+    """Fills `into/python` with the parsers, less what is in the layer beside them."""
+    started = time.monotonic()
+    _fill("parsers", architecture, parser_pins(), into)
+    _say(f"parsers for {architecture}", into, started)
+
+
+def _fill(kind: str, architecture: str, pins: str, into: Path) -> Path:
+    if sys.version_info[:2] != PYTHON:
+        sys.exit(f"bytecode for Lambda needs Python 3.13, not {platform.python_version()}")
+    target = into / "python"
+    shutil.rmtree(target, ignore_errors=True)
+    kept = _dependencies(f"{kind}-{architecture}", architecture, pins)
+    shutil.copytree(kept, target, copy_function=_link)
+    return target
+
+
+def _say(what: str, layer: Path, started: float) -> None:
+    sizes = measure(layer)
     print(
-        f"layer for {architecture}: {sizes['source_mb']:.1f} MB, "
+        f"{what}: {sizes['source_mb']:.1f} MB, "
         f"{sizes['total_mb']:.1f} MB with bytecode, in {time.monotonic() - started:.1f} s",
         flush=True,
     )
 
 
-def _dependencies(architecture: str) -> Path:
+def _dependencies(name: str, architecture: str, pins: str) -> Path:
     """The pinned dependencies, installed, pruned and compiled; kept until they, or the rules
     of this file, change. The folder appears whole or not at all."""
     digest = hashlib.sha256(platform.python_version().encode())
-    for path in (ROOT / REQUIREMENTS, ROOT / "scripts" / "bundle.py"):
-        digest.update(path.read_bytes())
-    kept = ROOT / ".aws-sam" / "dependencies" / f"{architecture}-{digest.hexdigest()[:16]}"
+    digest.update(pins.encode())
+    digest.update((ROOT / "scripts" / "bundle.py").read_bytes())
+    kept = ROOT / ".aws-sam" / "dependencies" / f"{name}-{digest.hexdigest()[:16]}"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
             target = Path(scratch) / "python"
-            _install(architecture, target)
+            _install(architecture, pins, target)
             prune(target)
             check(architecture, target)
             _compile(target, as_if=MOUNTED)
             with contextlib.suppress(OSError):  # another build was faster
                 target.rename(kept)
-        for old in kept.parent.glob(f"{architecture}-*"):
+        for old in kept.parent.glob(f"{name}-*"):
             if old != kept:
                 shutil.rmtree(old, ignore_errors=True)
     return kept
@@ -154,6 +179,7 @@ def released() -> Iterator[Path]:
     for name in ("template.yaml", "samconfig.toml"):
         yield ROOT / name
     yield ROOT / REQUIREMENTS
+    yield ROOT / PARSERS
     yield ROOT / "scripts" / "bundle.py"
     for folder in ("functions", "shared/steadyrag", "infra"):
         for path in sorted((ROOT / folder).rglob("*")):
@@ -161,7 +187,7 @@ def released() -> Iterator[Path]:
                 yield path
 
 
-def _install(architecture: str, target: Path) -> None:
+def _install(architecture: str, pins: str, target: Path) -> None:
     done = subprocess.run(  # noqa: S603
         [
             *(os.environ.get("UV", "uv"), "pip", "install", "--quiet", "--target", str(target)),
@@ -170,18 +196,33 @@ def _install(architecture: str, target: Path) -> None:
             *("--link-mode", "copy", "--no-deps", "-r", "-"),
         ],
         cwd=ROOT,
-        input=bundled((ROOT / REQUIREMENTS).read_text(encoding="utf-8")),
+        input=pins,
         text=True,
         check=False,
     )
     if done.returncode:
-        sys.exit("uv could not install the layer's dependencies; its message is above")
+        sys.exit("uv could not install a layer's dependencies; its message is above")
 
 
 def bundled(requirements: str) -> str:
     """The pins that belong in the layer: all but those of what Lambda brings."""
-    pins = re.split(r"^(?=[A-Za-z0-9])", requirements, flags=re.MULTILINE)
-    return "".join(pin for pin in pins if pin.partition("==")[0] not in OF_THE_RUNTIME)
+    return "".join(pin for name, pin in _pins(requirements) if name not in OF_THE_RUNTIME)
+
+
+def parser_pins() -> str:
+    """The pins of the parsers' layer: what ingest needs on top of every function."""
+    common, parsers = (
+        (ROOT / path).read_text(encoding="utf-8") for path in (REQUIREMENTS, PARSERS)
+    )
+    held = dict(_pins(common))
+    return "".join(pin for name, pin in _pins(parsers) if name not in held)
+
+
+def _pins(requirements: str) -> Iterator[tuple[str, str]]:
+    """Each distribution's name and the lines that pin it."""
+    for pin in re.split(r"^(?=[A-Za-z0-9])", requirements, flags=re.MULTILINE):
+        if "==" in pin:
+            yield pin.partition("==")[0], pin
 
 
 def prune(target: Path) -> None:

@@ -4,19 +4,21 @@ The local AWS can't run the `python3.13` runtime without its own packages leakin
 function becomes a `provided.al2023` one whose `bootstrap` starts Lambda's own Python runtime
 client on a Python that holds nothing but what Lambda offers. Layers are not mounted for that
 runtime: `bootstrap` puts the built layer where `/opt/python` would be. Resource types it does
-not know would fail the whole deployment: they are taken out, and listed.
+not know would fail the whole deployment: they are taken out, and listed. So is CodeDeploy: the
+alias moves at once.
 """
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from e2e.leave_out import Change, dependents, forget, mentions, tls_demands, unknown_types
 
 RUNTIME = "python3.13"
 ARCHITECTURE = "x86_64"
@@ -25,23 +27,13 @@ ARCHITECTURE = "x86_64"
 FUNCTION = "AWS::Serverless::Function"
 LAYER = "AWS::Serverless::LayerVersion"
 API = "AWS::Serverless::Api"
+STACK = "AWS::CloudFormation::Stack"
 
-UNKNOWN_TYPES = frozenset(
-    {
-        "AWS::ElastiCache::ServerlessCache",
-        "AWS::WAFv2::WebACLAssociation",
-        "AWS::CloudWatch::CompositeAlarm",
-        "AWS::CloudWatch::AnomalyDetector",
-        "AWS::CodeDeploy::Application",
-        "AWS::CodeDeploy::DeploymentGroup",
-        "AWS::Budgets::Budget",
-        "AWS::EC2::NatGateway",
-        "AWS::EC2::SecurityGroupIngress",
-        "AWS::Logs::QueryDefinition",
-        "AWS::XRay::SamplingRule",
-        "AWS::XRay::Group",
-    }
-)
+NOT_LOCAL = {
+    "DeploymentPreference": "gradual release by CodeDeploy, its smoke test and its alarms",
+    "SnapStart": "snapshots",
+}
+"""Settings of functions that the local AWS has nothing for, and what goes with them."""
 
 _BOOTSTRAP = """#!/bin/sh
 # What Lambda's python3.13 sets, with the layer where /opt is.
@@ -49,53 +41,56 @@ export AWS_EXECUTION_ENV=AWS_Lambda_python3.13
 export AWS_LAMBDA_INITIALIZATION_TYPE=on-demand
 export AWS_LAMBDA_LOG_FORMAT={log_format}
 export LAMBDA_RUNTIME_DIR="$LAMBDA_TASK_ROOT"
-export PYTHONPATH="$LAMBDA_TASK_ROOT:{layer}/python"
+export PYTHONPATH="$LAMBDA_TASK_ROOT:{layers}"
 export PYTHONDONTWRITEBYTECODE=1
 export TZ=:UTC LANG=en_US.UTF-8
 exec "{python}" -m awslambdaric "$_HANDLER"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """`resource` is a logical id. `dropped` tells what is gone from what runs differently."""
-
-    resource: str
-    what: str
-    why: str
-    dropped: bool = False
-
-    def __str__(self) -> str:
-        verb = "dropped" if self.dropped else "changed"
-        return f"{verb} {self.resource}: {self.what} ({self.why})"
-
-
 def adapt(built: Path, into: Path, *, python: Path) -> list[Change]:
-    """Writes `into/template.json` and the functions' folders from the build in `built`.
+    """Writes `into/template.json`, the nested templates beside it and the functions' folders
+    from the build in `built`.
 
     `python` is an interpreter with `awslambdaric`. Raises `ValueError` when something that
     stays refers to something that was dropped.
     """
     template = yaml.safe_load((built / "template.yaml").read_text())
     into.mkdir(parents=True, exist_ok=True)
-    layer = _layer(template, built, into)
-    changes = [*_other_architectures(template), *_unknown_types(template)]
+    layers = _layers(template, built, into)
+    changes = [*_other_architectures(template), *unknown_types(template)]
     dropped = {change.resource for change in changes}
-    changes += _method_paths(template)
+    changes += [*_method_paths(template), *_numbers(template)]
     shared = template.get("Globals", {}).get("Function", {})
+    common = shared.get("Layers", [])
     for name, function in _resources(template, FUNCTION):
         changes += _adapt_function(name, {**shared, **function}, built, into)
         function |= {"Runtime": "provided.al2023", "Architectures": [ARCHITECTURE]}
         function["CodeUri"] = name
-        function.pop("Layers", None)
-        function.pop("SnapStart", None)
+        wanted = list(mentions([common, function.pop("Layers", [])]))
+        for setting in NOT_LOCAL:
+            function.pop(setting, None)
         log_format = {**shared, **function}.get("LoggingConfig", {}).get("LogFormat", "Text")
-        _bootstrap(into / name, python, layer, log_format)
-    for setting in ("Runtime", "Architectures", "Layers", "SnapStart", "CodeUri"):
+        mounted = [layers[layer] for layer in wanted if layer in layers]
+        _bootstrap(into / name, python, mounted, log_format)
+    for setting in ("Runtime", "Architectures", "Layers", "CodeUri", *NOT_LOCAL):
         shared.pop(setting, None)
-    _forget(template, dropped)
+    forget(template, dropped)
+    for name, stack in _resources(template, STACK):
+        changes += _adapt_nested(name, stack, built, into)
     (into / "template.json").write_text(json.dumps(template, indent=1))
     return changes
+
+
+def _adapt_nested(name: str, stack: dict[str, Any], built: Path, into: Path) -> list[Change]:
+    """Writes a nested template without what the local AWS can't have, and points to it."""
+    template = yaml.safe_load((built / stack["TemplateURL"]).read_text())
+    changes = [*unknown_types(template), *tls_demands(template)]
+    changes += dependents(template, {change.resource for change in changes if change.dropped})
+    forget(template, {change.resource for change in changes if change.dropped})
+    stack["TemplateURL"] = f"{name}.json"
+    (into / stack["TemplateURL"]).write_text(json.dumps(template, indent=1))
+    return [replace(change, resource=f"{name}/{change.resource}") for change in changes]
 
 
 def _adapt_function(
@@ -105,30 +100,28 @@ def _adapt_function(
         raise ValueError(f"{name} runs on {function['Runtime']}; the bootstrap is for {RUNTIME}")
     shutil.copytree(built / function["CodeUri"], into / name, dirs_exist_ok=True)
     yield Change(name, f"{RUNTIME} is provided.al2023 with awslambdaric", "its own leaks in")
-    if "SnapStart" in function:
-        yield Change(f"{name}.SnapStart", "snapshots", "none locally", dropped=True)
+    for setting, what in NOT_LOCAL.items():
+        if setting in function:
+            yield Change(f"{name}.{setting}", what, "none locally", dropped=True)
 
 
-def _bootstrap(folder: Path, python: Path, layer: Path, log_format: str) -> None:
+def _bootstrap(folder: Path, python: Path, layers: list[Path], log_format: str) -> None:
     script = folder / "bootstrap"
-    script.write_text(_BOOTSTRAP.format(python=python, layer=layer, log_format=log_format))
+    places = ":".join(f"{layer}/python" for layer in layers)
+    script.write_text(_BOOTSTRAP.format(python=python, layers=places, log_format=log_format))
     script.chmod(0o755)
 
 
-def _layer(template: dict[str, Any], built: Path, into: Path) -> Path:
-    """A copy of the one layer for this architecture, so that a later build can't change the
+def _layers(template: dict[str, Any], built: Path, into: Path) -> dict[str, Path]:
+    """Copies of the layers for this architecture, so that a later build can't change the
     functions that run."""
-    fitting = [
-        layer
-        for name, layer in _resources(template, LAYER)
-        if template["Resources"][name]["Metadata"]["BuildArchitecture"] == ARCHITECTURE
-    ]
-    if len(fitting) != 1:
-        raise ValueError(f"{len(fitting)} layers are built for {ARCHITECTURE}; one is expected")
-    copy = (into / "opt").resolve()
-    shutil.copytree(built / fitting[0]["ContentUri"], copy, copy_function=os.link)
-    fitting[0]["ContentUri"] = "opt"
-    return copy
+    copies = {}
+    for name, layer in _resources(template, LAYER):
+        if template["Resources"][name]["Metadata"]["BuildArchitecture"] == ARCHITECTURE:
+            copies[name] = (into / "layers" / name).resolve()
+            shutil.copytree(built / layer["ContentUri"], copies[name], copy_function=os.link)
+            layer["ContentUri"] = f"layers/{name}"
+    return copies
 
 
 def _other_architectures(template: dict[str, Any]) -> Iterator[Change]:
@@ -149,46 +142,15 @@ def _method_paths(template: dict[str, Any]) -> Iterator[Change]:
                 yield Change(f"{name}.MethodSettings", f"{path} without ~1", "taken literally")
 
 
-def _unknown_types(template: dict[str, Any]) -> Iterator[Change]:
-    for name, resource in template["Resources"].items():
-        if resource["Type"] in UNKNOWN_TYPES:
-            yield Change(name, resource["Type"], "not in the local AWS", dropped=True)
-
-
-def _forget(template: dict[str, Any], dropped: set[str]) -> None:
-    """Takes resources out, with the outputs and the `DependsOn` that name them."""
-    resources, outputs = template["Resources"], template.get("Outputs", {})
-    for name in dropped:
-        del resources[name]
-    for name in [name for name, output in outputs.items() if dropped & set(_mentions(output))]:
-        del outputs[name]
-    for resource in resources.values():
-        if "DependsOn" in resource:
-            wanted = resource["DependsOn"]
-            wanted = [wanted] if isinstance(wanted, str) else wanted
-            resource["DependsOn"] = [name for name in wanted if name not in dropped]
-    for name, resource in resources.items():
-        if lost := dropped & set(_mentions(resource)):
-            raise ValueError(f"{name} refers to {', '.join(sorted(lost))}, which was dropped")
-
-
-def _mentions(node: object) -> Iterator[str]:
-    """The logical ids that `Ref`, `Fn::GetAtt` and `Fn::Sub` below `node` name."""
-    if isinstance(node, list):
-        for part in node:
-            yield from _mentions(part)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if key == "Ref" and isinstance(value, str):
-                yield value.partition(".")[0]
-            elif key == "Fn::GetAtt":
-                yield (value if isinstance(value, str) else value[0]).partition(".")[0]
-            elif key == "Fn::Sub":
-                text = value if isinstance(value, str) else value[0]
-                yield from re.findall(r"\$\{([A-Za-z0-9]+)", text)
-                yield from _mentions(value)
-            else:
-                yield from _mentions(value)
+def _numbers(template: dict[str, Any]) -> Iterator[Change]:
+    """A parameter's value is a text; CloudFormation makes it a number where one is wanted."""
+    for name, function in _resources(template, FUNCTION):
+        for event, source in function.get("Events", {}).items():
+            scaling = source["Properties"].get("ScalingConfig", {})
+            if isinstance(most := scaling.get("MaximumConcurrency"), dict):
+                scaling["MaximumConcurrency"] = template["Parameters"][most["Ref"]]["Default"]
+                what = f"at most {scaling['MaximumConcurrency']} at once, whatever {most['Ref']}"
+                yield Change(f"{name}.{event}", what, "a parameter's value stays a text")
 
 
 def _resources(template: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:

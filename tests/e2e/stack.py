@@ -1,5 +1,6 @@
 """Builds, adapts and deploys the project's template into the local AWS."""
 
+import hashlib
 import json
 import os
 import re
@@ -89,15 +90,33 @@ def build(sam: Path, log: Path) -> Path:
 
 def deploy(cloud: Cloud, sam: Path, template: Path, parameters: Mapping[str, str]) -> None:
     """`sam deploy` of the adapted template."""
+    template = _nested_uploaded(cloud, template)
     settings = cloud.work / "samconfig.toml"
     settings.write_text("version = 0.1\n")
     command = [
         *(str(sam), "deploy", "--template-file", str(template), "--config-file", str(settings)),
         *("--stack-name", STACK, "--s3-bucket", BUCKET, "--region", REGION),
-        *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"),
+        *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+        *("--no-confirm-changeset", "--no-progressbar"),
         *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
     ]
     run(command, env=cloud.environment(), log=cloud.work / "sam.log", cwd=ROOT, timeout_s=180)
+
+
+def _nested_uploaded(cloud: Cloud, template: Path) -> Path:
+    """Uploads the nested templates, which `sam deploy` would do itself: to an address of the
+    local AWS, though, that `sam delete` doesn't take for one of S3."""
+    written = json.loads(template.read_text())
+    for resource in written["Resources"].values():
+        if resource["Type"] == "AWS::CloudFormation::Stack":
+            body = (template.parent / resource["Properties"]["TemplateURL"]).read_bytes()
+            key = f"{hashlib.sha256(body).hexdigest()[:32]}.template"
+            cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+            address = f"https://s3.{REGION}.amazonaws.com/{BUCKET}/{key}"
+            resource["Properties"]["TemplateURL"] = address
+    uploaded = template.with_name("uploaded.json")
+    uploaded.write_text(json.dumps(written))
+    return uploaded
 
 
 def delete(cloud: Cloud, sam: Path) -> None:

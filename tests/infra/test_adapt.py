@@ -83,7 +83,7 @@ def test_a_function_runs_on_the_runtime_client_and_keeps_everything_else(tmp_pat
     assert os.access(bootstrap, os.X_OK)
     script = bootstrap.read_text()
     assert f'exec "{PYTHON}" -m awslambdaric "$_HANDLER"' in script
-    assert f'PYTHONPATH="$LAMBDA_TASK_ROOT:{into / "opt"}/python"' in script
+    assert f'PYTHONPATH="$LAMBDA_TASK_ROOT:{into / "layers" / "X86"}/python"' in script
     assert "AWS_LAMBDA_LOG_FORMAT=JSON" in script
 
 
@@ -92,7 +92,7 @@ def test_a_later_build_does_not_change_the_functions_that_run(tmp_path: Path) ->
     adapt(build, into, python=PYTHON)
     (build / "X86" / "python" / "package.py").unlink()
     (build / "X86" / "python" / "package.py").write_text("version = 2\n")
-    assert (into / "opt" / "python" / "package.py").read_text() == "version = 1\n"
+    assert (into / "layers" / "X86" / "python" / "package.py").read_text() == "version = 1\n"
 
 
 def test_what_the_local_aws_does_not_know_is_dropped_and_named(tmp_path: Path) -> None:
@@ -138,14 +138,122 @@ def test_a_methods_path_is_written_as_the_local_aws_reads_it(tmp_path: Path) -> 
     assert "Api.MethodSettings" in {c.resource for c in changes if not c.dropped}
 
 
-def test_snapshots_are_dropped_and_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["SnapStart", "DeploymentPreference"])
+def test_how_a_function_starts_and_is_released_is_dropped_and_named(
+    tmp_path: Path, setting: str
+) -> None:
     function = {
         "Type": "AWS::Serverless::Function",
-        "Properties": {"CodeUri": "Search", "Handler": "a.b", "SnapStart": {"ApplyOn": "x"}},
+        "Properties": {"CodeUri": "Search", "Handler": "a.b", setting: {"Any": "thing"}},
     }
     changes = adapt(built(tmp_path / "build", Other=function), tmp_path / "app", python=PYTHON)
-    assert "SnapStart" not in adapted(tmp_path / "app")["Resources"]["Other"]["Properties"]
-    assert "Other.SnapStart" in {c.resource for c in changes if c.dropped}
+    assert setting not in adapted(tmp_path / "app")["Resources"]["Other"]["Properties"]
+    assert f"Other.{setting}" in {c.resource for c in changes if c.dropped}
+
+
+def test_a_function_finds_the_layers_that_it_names_after_those_of_all(tmp_path: Path) -> None:
+    more = {**layer("x86_64"), "Properties": {"ContentUri": "More"}}
+    function = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {"CodeUri": "Search", "Handler": "a.b", "Layers": [{"Ref": "More"}]},
+    }
+    build = built(tmp_path / "build", More=more, Other=function)
+    (build / "More" / "python").mkdir(parents=True)
+    adapt(build, tmp_path / "app", python=PYTHON)
+    layers = tmp_path / "app" / "layers"
+    places = f"$LAMBDA_TASK_ROOT:{layers / 'X86'}/python:{layers / 'More'}/python"
+    assert f'PYTHONPATH="{places}"' in (tmp_path / "app" / "Other" / "bootstrap").read_text()
+    assert "More" not in (tmp_path / "app" / "Search" / "bootstrap").read_text()
+
+
+NESTED = {
+    "Resources": {
+        "Cache": {"Type": "AWS::ElastiCache::ServerlessCache", "Properties": {}},
+        "Nat": {"Type": "AWS::EC2::NatGateway", "Properties": {}},
+        "Route": {"Type": "AWS::EC2::Route", "Properties": {"NatGatewayId": {"Ref": "Nat"}}},
+        "Behind": {"Type": "AWS::EC2::Other", "Properties": {"Route": {"Ref": "Route"}}},
+        "Vpc": {"Type": "AWS::EC2::VPC", "DependsOn": "Nat", "Properties": {}},
+    },
+    "Outputs": {
+        "Url": {"Value": {"Fn::Sub": "rediss://${Cache.Endpoint.Address}"}},
+        "Vpc": {"Value": {"Ref": "Vpc"}},
+    },
+}
+
+
+def nested(build: Path, template: dict[str, Any]) -> Path:
+    (build / "Network").mkdir()
+    (build / "Network" / "template.yaml").write_text(yaml.safe_dump(template))
+    return build
+
+
+def test_a_nested_template_loses_what_is_not_known_and_what_needs_it(tmp_path: Path) -> None:
+    network = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "Network/template.yaml"},
+    }
+    build = nested(built(tmp_path / "build", Network=network), NESTED)
+    changes = adapt(build, tmp_path / "app", python=PYTHON)
+    stack = adapted(tmp_path / "app")["Resources"]["Network"]["Properties"]
+    assert stack == {"TemplateURL": "Network.json"}
+    left = json.loads((tmp_path / "app" / "Network.json").read_text())
+    assert left["Resources"] == {
+        "Vpc": {"Type": "AWS::EC2::VPC", "DependsOn": [], "Properties": {}}
+    }
+    assert left["Outputs"].keys() == {"Vpc"}
+    dropped = {c.resource: c.why for c in changes if c.resource.startswith("Network/")}
+    assert dropped == {
+        "Network/Cache": "not in the local AWS",
+        "Network/Nat": "not in the local AWS",
+        "Network/Route": "needs Nat",
+        "Network/Behind": "needs Route",
+    }
+
+
+def test_a_policy_no_longer_asks_for_tls_and_still_says_the_rest(tmp_path: Path) -> None:
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    allow = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}}
+    other = {"Effect": "Deny", "Principal": "*"}
+
+    def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+        properties = {"PolicyDocument": {"Statement": list(statements)}}
+        return {"Type": "AWS::SQS::QueuePolicy", "Properties": properties}
+
+    template = {"Resources": {"Some": policy(deny, allow, other), "Whole": policy(deny)}}
+    network = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "Network/template.yaml"},
+    }
+    build = nested(built(tmp_path / "build", Network=network), template)
+    changes = adapt(build, tmp_path / "app", python=PYTHON)
+    left = json.loads((tmp_path / "app" / "Network.json").read_text())["Resources"]
+    assert left == {"Some": policy(allow, other)}
+    told = {c.resource: c.dropped for c in changes if c.resource.startswith("Network/")}
+    assert told == {"Network/Some.Statement": False, "Network/Whole": True}
+
+
+def test_how_many_run_at_once_is_a_number(tmp_path: Path) -> None:
+    scaling = {"MaximumConcurrency": {"Ref": "Most"}}
+    function = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "CodeUri": "Search",
+            "Handler": "a.b",
+            "Events": {"Changed": {"Type": "SQS", "Properties": {"ScalingConfig": scaling}}},
+        },
+    }
+    build = built(tmp_path / "build", Other=function)
+    template = yaml.safe_load((build / "template.yaml").read_text())
+    template["Parameters"] = {"Most": {"Type": "Number", "Default": 5}}
+    (build / "template.yaml").write_text(yaml.safe_dump(template))
+    changes = adapt(build, tmp_path / "app", python=PYTHON)
+    events = adapted(tmp_path / "app")["Resources"]["Other"]["Properties"]["Events"]
+    assert events["Changed"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 5}
+    assert "Other.Changed" in {c.resource for c in changes if not c.dropped}
 
 
 def test_a_function_of_another_runtime_is_refused(tmp_path: Path) -> None:

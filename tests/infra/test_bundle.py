@@ -28,7 +28,7 @@ def files(root: Path, *names: str) -> None:
 
 def test_what_only_developers_need_is_left_out(tmp_path: Path) -> None:
     kept = ["a/__init__.py", "a/data.json", "a-1.dist-info/METADATA", "a-1.dist-info/licenses/MIT"]
-    gone = ["bin/a", "a/tests/test_a.py", "a/b/c.pyi", "a-1.dist-info/RECORD"]
+    gone = [".lock", "bin/a", "a/tests/test_a.py", "a/b/c.pyi", "a-1.dist-info/RECORD"]
     files(tmp_path, *kept, *gone, "pinecone/_grpc.abi3.so")
     bundle.prune(tmp_path)
     left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
@@ -54,6 +54,19 @@ def test_what_lambda_brings_is_not_installed() -> None:
     assert {"aws-xray-sdk", "jmespath", "openai", "wrapt"} <= names
     assert not names & set(bundle.OF_THE_RUNTIME)
     assert pins.count("--hash=") >= len(names)
+
+
+def test_the_parsers_layer_holds_what_the_layer_beside_it_does_not() -> None:
+    def names(pins: str) -> set[str]:
+        return {line.partition("==")[0] for line in pins.splitlines() if "==" in line}
+
+    common = (ROOT / bundle.REQUIREMENTS).read_text(encoding="utf-8")
+    pins = bundle.parser_pins()
+    assert {"lxml", "markdown-it-py", "mdurl", "pypdf", "python-docx"} == names(pins)
+    both = (ROOT / bundle.PARSERS).read_text(encoding="utf-8")
+    assert names(common) | names(pins) == names(both)
+    versions = {line.partition(" ")[0] for line in common.splitlines() if "==" in line}
+    assert versions <= {line.partition(" ")[0] for line in both.splitlines() if "==" in line}
 
 
 def test_what_lambda_brings_is_needed_by_nothing_else_of_the_layer() -> None:
@@ -83,7 +96,9 @@ def test_a_function_is_its_handler_and_the_releases_fingerprint(tmp_path: Path) 
     [
         "shared/steadyrag/settings.py",
         "functions/health.py",
+        "infra/data.yaml",
         "requirements/lambda.txt",
+        "requirements/parsers.txt",
         "samconfig.toml",
         "template.yaml",
         "scripts/bundle.py",
@@ -107,5 +122,6 @@ def test_anything_that_shapes_a_release_changes_its_fingerprint(
 def test_documents_and_tests_do_not_change_the_fingerprint() -> None:
     released = {path.relative_to(ROOT).parts[0] for path in bundle.released()}
     assert released == {
-        *("functions", "requirements", "samconfig.toml", "scripts", "shared", "template.yaml"),
+        *("functions", "infra", "requirements", "samconfig.toml", "scripts", "shared"),
+        "template.yaml",
     }

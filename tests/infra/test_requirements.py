@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS: dict[str, list[Any]] = PROJECT["dependency-groups"]
-APART = {"build", "sam", "cloud", "runtime"}
+APART = {"build", "sam", "cloud", "lint", "runtime"}
 """Groups for an environment without the project's own dependencies."""
 
 

@@ -49,6 +49,12 @@ class TestBombs:
         assert parse(parsers, "next.txt", "The next one.").sections[0].text == "The next one."
 
     @pytest.mark.parametrize(
+        "name", ["spaces before the end of a line.txt", "blank lines.txt", "brackets.md"]
+    )
+    def test_what_only_looks_endless_is_read(self, parsers: IsolatedParsers, name: str) -> None:
+        assert parse(parsers, name, BOMBS[name]).sections
+
+    @pytest.mark.parametrize(
         ("name", "reason"),
         [
             ("a part that unpacks to 300 MB.docx", "needs more than 512 MB of memory to be read"),
@@ -165,7 +171,7 @@ class TestEntities:
         assert lines == []
 
 
-class TestTheProcess:
+class TestProcess:
     def test_no_variable_of_ours_is_in_its_environment(self, monkeypatch) -> None:
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
@@ -190,6 +196,14 @@ class TestTheProcess:
             "os.kill(os.getppid(), 0)",
             "os.setsid()",
             "resource.prlimit(os.getppid(), resource.RLIMIT_CPU)",
+            "open('/tmp/left-behind', 'w')",
+            "open(f'/proc/{os.getppid()}/mem', 'r+b')",
+            "os.open('/etc/hostname', os.O_WRONLY)",
+            "os.rename('/tmp/a', '/tmp/b')",
+            "os.unlink('/tmp/a')",
+            "os.mkdir('/tmp/left-behind')",
+            "os.symlink('/etc/passwd', '/tmp/left-behind')",
+            "os.chmod('/tmp', 0o777)",
         ],
     )
     def test_what_reads_a_document_reaches_no_network_and_no_process(self, attempt: str) -> None:
@@ -201,6 +215,7 @@ class TestTheProcess:
             f"    {attempt}\n"
             "except PermissionError:\n"
             "    print('refused')\n"
+            "open('/etc/hosts').close()\n"
         )
         ran = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30

@@ -15,6 +15,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 
+from contract import hostile_documents as hostile
 from steadyrag.adapters.parsers.docx import parse_docx
 from steadyrag.adapters.parsers.pdf import parse_pdf
 from steadyrag.adapters.parsers.registry import Parsers
@@ -105,16 +106,10 @@ class TestPdf:
 
     def test_a_decompression_bomb_is_stopped(self) -> None:
         bomb = zlib.compress(b"0" * 200_000_000, 9)
-        header = b"%PDF-1.4\n"
-        objects = [
-            b"<</Type/Catalog/Pages 2 0 R>>",
-            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-            b"<</Type/Page/Parent 2 0 R/Contents 4 0 R>>",
-            b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(bomb), bomb),
-        ]
-        body = b"".join(b"%d 0 obj%s\nendobj\n" % (n, o) for n, o in enumerate(objects, start=1))
+        stream = b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(bomb), bomb)
+        page = b"<</Type/Page/Parent 2 0 R/Contents 4 0 R>>"
         with pytest.raises(UnreadableDocument):
-            parse("a.pdf", header + body + b"trailer<</Root 1 0 R/Size 5>>")
+            parse("a.pdf", hostile.pdf(hostile.PAGES, page, stream))
 
 
 def word(build: Callable[[docx.document.Document], object]) -> bytes:

@@ -100,7 +100,8 @@ def documents_router(
             raise InvalidInput("upload", "is not offered here; send text or content") from None
         except DependencyError as error:
             raise _unavailable(error) from error
-        where = f"/documents/{quote(place.document_id)}?namespace={place.namespace}"
+        # Relative, as the gateway puts a stage or a base path before it.
+        where = f"documents/{quote(place.document_id)}?namespace={place.namespace}"
         return _json(answer, 202, {"Location": where})
 
     @router.get(

@@ -35,8 +35,8 @@ bench: .venv/.local ## Latency and ingest time of the embedded default: DATA=BEI
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make bench DATA=folder"; exit 2; }
 	@$(BIN)/steadyrag bench "$(DATA)" $(if $(STRICT),--strict) $(if $(OUT),--out "$(OUT)")
 
-faults: .venv/.dev .venv-cloud/.ready ## What callers see on bad days: [ONLY="matrix herd"] [PAIRS=1] [OUT=file.json]
-	@PYTHONPATH=tests $(BIN)/python -m faults $(ONLY) $(if $(PAIRS),--pairs) $(if $(OUT),--out "$(OUT)")
+faults: .venv/.dev .venv-cloud/.ready ## What callers see on bad days: [ONLY="matrix herd"] [PAIRS=1] [EVENTS=n] [OUT=file.json]
+	@PYTHONPATH=tests $(BIN)/python -m faults $(ONLY) $(if $(PAIRS),--pairs) $(if $(EVENTS),--events $(EVENTS)) $(if $(OUT),--out "$(OUT)")
 
 ##@ Checks
 .PHONY: lint types format lock

@@ -1,4 +1,4 @@
-"""`make faults [ONLY="matrix herd"] [PAIRS=1] [OUT=file.json]`"""
+"""`make faults [ONLY="matrix herd"] [PAIRS=1] [EVENTS=n] [OUT=file.json]`"""
 
 import logging
 import os
@@ -29,13 +29,16 @@ SCENARIOS = (
 @click.command()
 @click.argument("only", nargs=-1, type=click.Choice(SCENARIOS))
 @click.option("--pairs", is_flag=True, help="Every two faults at once too; takes minutes.")
+@click.option(
+    "--events", type=click.IntRange(40), default=2000, show_default=True, help="Of `events`."
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
-def main(only: tuple[str, ...], pairs: bool, out: Path | None) -> None:
+def main(only: tuple[str, ...], pairs: bool, events: int, out: Path | None) -> None:
     """Break everything, one thing after the other, and say what callers saw."""
     logging.getLogger("steadyrag").setLevel(logging.ERROR)  # lost stages are what is wanted
     load = round(os.getloadavg()[0], 2)
     outcomes = []
-    with world(pairs=pairs) as around:
+    with world(pairs=pairs, events=events) as around:
         for name in only or SCENARIOS:
             scenario = import_module(f"faults.{name}")
             started = time.monotonic()

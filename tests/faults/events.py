@@ -1,8 +1,8 @@
 """Documents by events, on a day when nothing goes right.
 
-300 keys of a bucket are put, overwritten and deleted while workers take in what the events
-say. Each event is delivered one to three times, in random order; every tenth call of a vendor
-fails; workers are killed at random. In the end the index must hold what the bucket does.
+Keys of a bucket (300 in full) are put, overwritten and deleted while workers take in what the
+events say. Each event is delivered one to three times, in random order; every tenth call of a
+vendor fails; workers are killed at random. In the end the index must hold what the bucket does.
 """
 
 from __future__ import annotations
@@ -42,10 +42,9 @@ from steadyrag.progress import progress
 from steadyrag.settings import load
 from steadyrag.wiring.documents import build_documents, parse_file
 
-EVENTS, KEYS, KILLS, WORKERS = 2_000, 300, 50, 3
+WORKERS = 3
 NAMESPACE = "default"
-WRITING_S = 60.0
-"""Over which the events happen."""
+EVENTS_A_KEY, EVENTS_A_KILL, EVENTS_A_SECOND = 2_000 / 300, 40, 2_000 / 60
 _LATEST_S = 8
 _DONE_WITHIN_S = 600.0
 _SEED = 20_261_125
@@ -135,10 +134,11 @@ class _Day:
     def happen(self) -> None:
         """Operations on the bucket, their events, and kills in between."""
         due: list[tuple[float, str]] = []
-        kills_after = sorted(self._lots.sample(range(50, EVENTS), KILLS))
+        events, kills = self.around.events, self._kills_wanted
+        kills_after = sorted(self._lots.sample(range(events // 40, events), kills))
         started = time.monotonic()
         with progress("Putting, deleting and killing") as advance:
-            for number in range(EVENTS):
+            for number in range(events):
                 body = self._operate(number)
                 for _ in range(self._lots.choice([1, 2, 3])):
                     late_s = self._lots.random() * _LATEST_S
@@ -147,9 +147,9 @@ class _Day:
                     kills_after.pop(0)
                     self._kill_one()
                 due = self._deliver(due)
-                wait_s = started + WRITING_S * number / EVENTS - time.monotonic()
+                wait_s = started + number / EVENTS_A_SECOND - time.monotonic()
                 time.sleep(max(0.0, wait_s))
-                advance(number + 1, EVENTS, "")
+                advance(number + 1, events, "")
         while due:
             time.sleep(0.1)
             due = self._deliver(due)
@@ -178,14 +178,14 @@ class _Day:
         return [
             Figure(
                 "documents by events",
-                f"after {EVENTS:,} events the index equals the bucket",
+                f"after {self.around.events:,} events the index equals the bucket",
                 f"{len(does):,} chunks of {len(self._there)} documents, {len(missing)} missing, "
                 f"{len(surplus)} too many, {dead} in the dead-letter queue; "
                 f"{self.deliveries:,} deliveries, {self.kills} kills "
                 f"({self.killed_at_work} in the middle of work)",
-                equal and self.kills == KILLS,
+                equal and self.kills == self._kills_wanted,
                 {
-                    "events": EVENTS,
+                    "events": self.around.events,
                     "deliveries": self.deliveries,
                     "kills": self.kills,
                     "killed_at_work": self.killed_at_work,
@@ -206,9 +206,13 @@ class _Day:
         table.add_row("seconds", f"{self.took_s:.0f}")
         return table
 
+    @property
+    def _kills_wanted(self) -> int:
+        return max(1, round(self.around.events / EVENTS_A_KILL))
+
     def _operate(self, number: int) -> str:
         """One change of the bucket; its event."""
-        name = f"d{self._lots.randrange(KEYS):03}.md"
+        name = f"d{self._lots.randrange(round(self.around.events / EVENTS_A_KEY)):03}.md"
         key = Layout().key(Place(NAMESPACE, name))
         bucket = boto3_client("s3")
         if name in self._there and self._lots.random() < 0.3:

@@ -32,11 +32,13 @@ CREDENTIALS = {
 
 @dataclass
 class World:
-    """`pairs` is whether two faults at once are wanted. Whatever is started here ends with
+    """`pairs` is whether two faults at once are wanted, `events` how many changes of the
+    bucket. Whatever is started here ends with
     the block of `world()`."""
 
     directory: Path
     pairs: bool
+    events: int
     _ending: contextlib.ExitStack
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -98,12 +100,12 @@ def vendor_settings(openai: str, pinecone: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def world(*, pairs: bool = False) -> Iterator[World]:
+def world(*, pairs: bool = False, events: int = 2000) -> Iterator[World]:
     """Everything that runs under it has the local AWS's credentials in its environment."""
     os.environ.update(CREDENTIALS)
     with contextlib.ExitStack() as ending:
         directory = ending.enter_context(tempfile.TemporaryDirectory(prefix="faults-"))
-        yield World(Path(directory), pairs, ending)
+        yield World(Path(directory), pairs, events, ending)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -12,7 +12,7 @@ from steadyrag.wiring.stores import guarded_stores
 
 settings = load()
 log.configure(settings.log_level)
-metrics.configure(settings.metrics)
+metrics.configure(settings.metrics, service=settings.service)
 spans.configure(settings.tracing)
 parts = build_documents(settings)
 live = live_config(settings)

@@ -10,7 +10,7 @@ from steadyrag.wiring.readiness import build_probes
 
 settings = load()
 log.configure(settings.log_level)
-metrics.configure(settings.metrics)
+metrics.configure(settings.metrics, service=settings.service)
 spans.configure(settings.tracing)
 preload(settings)
 probes, breakers = build_probes(settings)

@@ -8,7 +8,7 @@ from steadyrag.wiring.parts import preload
 
 settings = load()
 log.configure(settings.log_level)
-metrics.configure(settings.metrics)
+metrics.configure(settings.metrics, service=settings.service)
 spans.configure(settings.tracing)
 preload(settings)
 parts = build_worker(settings)

@@ -11,7 +11,7 @@ from steadyrag.wiring.service import build, rate_limit, thaw, warm
 
 settings = load()
 log.configure(settings.log_level)
-metrics.configure(settings.metrics)
+metrics.configure(settings.metrics, service=settings.service)
 spans.configure(settings.tracing)
 service = build(settings)
 live = live_config(settings)

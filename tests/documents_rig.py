@@ -18,13 +18,17 @@ from steadyrag.documents import DocumentParts
 from steadyrag.domain.documents import ParsedDocument, Section, UnreadableDocument
 from steadyrag.domain.ledger import Letter
 from steadyrag.domain.letters import event_letter
+from steadyrag.domain.models import Hit
 from steadyrag.domain.objects import Attributes, Layout, ObjectEvent, Place
 from steadyrag.indexing import IngestParts
 from steadyrag.ingest_batches import Retry
 from steadyrag.ingest_worker import WorkerParts, work
 from steadyrag.reconcile_parts import ReconcileParts
+from steadyrag.resilience.corpus import read_tombs
 from steadyrag.resilience.corpus_changes import CorpusChanges
+from steadyrag.resilience.keys import tombs_key
 from steadyrag.resilience.pause import Pause
+from steadyrag.resilience.remembered_passages import RememberedPassages
 
 NAMESPACE = "default"
 
@@ -58,6 +62,7 @@ class DocumentsRig:
         self.dead = InMemoryQueue(clock=clock)
         self.store = InMemoryStore(clock=clock)
         self.layout = Layout()
+        self.remembered = RememberedPassages(self.embedder)
         self.pauses_s: list[float] = []
         self._sequence = 0
         self._owners = 0
@@ -71,7 +76,7 @@ class DocumentsRig:
 
         parts: dict[str, Any] = {
             "ingest": IngestParts(
-                embedder=self.embedder,
+                embedder=self.remembered,
                 index=self.index,
                 catalogue=self.ledger.owned_by("nobody"),
                 count_tokens=self.embedder.count_tokens,
@@ -105,7 +110,15 @@ class DocumentsRig:
             ledger=self.ledger,
             clock=self.clock,
             changes=CorpusChanges([self.store], clock=self.clock),
+            tell=lambda event: self.queue.send(event_letter(event)),
         )
+
+    async def shown(self) -> list[str]:
+        """Ids of the documents that a search would show now."""
+        hits = [Hit(e.chunk, 1.0) for e in self.index.held(NAMESPACE).values()]
+        _, maps = await self.store.read((), [tombs_key(NAMESPACE)])
+        tombs = read_tombs(maps.get(tombs_key(NAMESPACE), {}), self.now)
+        return sorted({hit.chunk.document_id for hit in tombs.filter_hits(hits)})
 
     def owner(self) -> str:
         self._owners += 1

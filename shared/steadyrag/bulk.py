@@ -124,14 +124,17 @@ async def ask_for(
 ) -> BulkSummary:
     """By the workers of the queue, and watches the ledger until all are settled. Stopping
     it stops nothing but the watching. Raises `DependencyError`."""
-    asked_at = parts.clock()
     slots = asyncio.Semaphore(_MOST_AT_ONCE)
     summary, sent = BulkSummary(), 0
+    before: dict[Place, float] = {}
+    seen: dict[Place, Entry | None] = {}
 
     async def ask(place: Place) -> None:
         nonlocal sent
         key = parts.layout.key(place)
         async with slots:
+            entry = await parts.ingest.retry(lambda: parts.ledger.look_up(place))
+            before[place] = entry.updated_at if entry else 0.0
             event = ObjectEvent(parts.bucket.name, key, "", parts.clock())
             await parts.ingest.retry(lambda: queue.send(event_letter(event)))
         sent += 1
@@ -144,14 +147,13 @@ async def ask_for(
 
     await together(map(ask, places))
     waiting, settled_at = list(places), parts.clock()
-    seen: dict[Place, Entry | None] = {}
     while waiting:
         await sleep(LOOK_EVERY_S)
         await together(map(look, waiting[: STEP * 20]))
         still = []
         for place in waiting:
             entry = seen.pop(place, None)
-            if entry and entry.status in SETTLED and entry.updated_at >= asked_at - 1.0:
+            if entry and entry.status in SETTLED and entry.updated_at != before[place]:
                 settled_at = parts.clock()
                 _count(summary, place, entry.status, entry.chunks, entry.reason)
             else:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from steadyrag.domain.attributes import written
 from steadyrag.domain.errors import NotFound
 from steadyrag.domain.ledger import Bucket, Entry, Ledger, Outcome, Upload
 from steadyrag.domain.objects import Attributes, Layout, ObjectEvent, Place
@@ -17,14 +18,15 @@ from steadyrag.resilience.corpus_changes import Changes, Untold
 
 
 async def _by_events(event: ObjectEvent) -> None:
-    """The bucket itself tells of its changes."""
+    """The bucket's own events have to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentParts:
     """What the three work with.
 
-    tell: called after a change, where the bucket doesn't tell of its changes itself.
+    tell: asks the workers to look at an object.
+    bucket_tells: whether the bucket does so itself whenever an object is put or deleted.
     """
 
     bucket: Bucket
@@ -32,6 +34,7 @@ class DocumentParts:
     clock: Callable[[], float]
     changes: Changes = field(default_factory=Untold)
     tell: Callable[[ObjectEvent], Awaitable[None]] = _by_events
+    bucket_tells: bool = True
     layout: Layout = field(default_factory=Layout)
     largest_upload_bytes: int = 100_000_000
     upload_lives_s: int = 900
@@ -43,11 +46,13 @@ class DocumentParts:
 
 async def add(place: Place, content: bytes, attributes: Attributes, parts: DocumentParts) -> Entry:
     """Puts a document, or its next version, into the bucket. It is found some time after.
-    Raises `DependencyError`."""
+    Raises `InvalidInput` and `DependencyError`."""
     key = parts.layout.key(place)
+    written(attributes)  # what can't be kept is refused before anything is said
     await _expect(place, attributes, len(content), parts)
     await parts.bucket.put(key, content, attributes)
-    await _tell(key, parts)
+    if not parts.bucket_tells:
+        await _tell(key, parts)
     return await look_up(place, parts)
 
 
@@ -74,7 +79,8 @@ async def remove(place: Place, parts: DocumentParts) -> Entry:
     index still finds it. Doing it again does no harm. Raises `NotFound`, `DependencyError`.
 
     The object goes first: a mark in the ledger is then certain to be younger than any look
-    at the object by whoever is indexing it, and keeps them from showing it again.
+    at the object by whoever is indexing it, and keeps them from showing it again. The workers
+    are told in the end, for the mark may come after they have dealt with the bucket's event.
     """
     key = parts.layout.key(place)
     entry = await parts.ledger.look_up(place)
@@ -85,7 +91,7 @@ async def remove(place: Place, parts: DocumentParts) -> Entry:
         return entry
     await parts.bucket.delete(key)
     marked = await parts.ledger.want_gone(place, secrets.token_urlsafe(9))
-    await parts.changes.changing(place.namespace, deleted=[place.document_id])
+    await parts.changes.changing(place.namespace, wanted_gone=[place.document_id])
     await _tell(key, parts)
     return replace(marked or Entry(place.document_id, "deleting"), status="deleting")
 

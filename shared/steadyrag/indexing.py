@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steadyrag.domain.chunking import MAX_TOKENS, chunk_document
 from steadyrag.domain.documents import Corpus, FoundDocument, UnreadableDocument
-from steadyrag.domain.errors import DependencyError, Refused, SteadyragError
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, SteadyragError
 from steadyrag.domain.models import Chunk, EmbeddedChunk
 from steadyrag.domain.ports import Catalogue, CountTokens, DocumentRecord, Embedder, Index
 from steadyrag.ingest_batches import EmbeddingBatches, Retry
@@ -96,9 +96,12 @@ class Hopeless(Exception):
 
 
 class Indexing:
-    """One run over documents of one namespace. `take` each, then `finish`.
+    """One run over documents of one namespace. `take` each, then `finish`. With `begin_first`
+    nothing is embedded before everybody has been told and the ledger has been written: for
+    runs that are tried again and again while one of these is down.
 
     done: chunks of each document that is in the index as it should be, by id.
+    advanced: documents of which something has been written, finished or not.
     failures: why the others are not, by id. Those in neither had not been finished.
     touched: whether the index may have changed; then `changes.changed` is the caller's to
     call.
@@ -110,15 +113,18 @@ class Indexing:
         namespace: str,
         *,
         rebuild: bool = False,
+        begin_first: bool = False,
         progress: Progress = lambda summary, document_id: None,
     ) -> None:
         self.summary = IngestSummary()
         self.done: dict[str, int] = {}
+        self.advanced: set[str] = set()
         self.failures: dict[str, SteadyragError] = {}
         self.touched = False
         self._parts = parts
         self._namespace = namespace
         self._rebuild = rebuild
+        self._begin_first = begin_first
         self._progress = progress
         self._recipe = parts.recipe
         self._batches = EmbeddingBatches(
@@ -166,7 +172,8 @@ class Indexing:
             return
         self._failures_in_a_row += 1
         worst = problems[-1]
-        if self._failures_in_a_row >= HOPELESS_AFTER or isinstance(worst, Refused):
+        refused = isinstance(worst, Refused) and not isinstance(worst, Rejected)
+        if self._failures_in_a_row >= HOPELESS_AFTER or refused:
             raise Hopeless(worst)
 
     async def _is_unchanged(self, document: FoundDocument, record: DocumentRecord | None) -> bool:
@@ -206,6 +213,14 @@ class Indexing:
 
     async def _embed_batch(self) -> None:
         """One step: embed a batch, upsert what is complete, settle the documents in it."""
+        problems = await self._begin_all() if self._begin_first else []
+        if problems:  # vectors that can't be written are not paid for
+            for job in [job for job in self._open.values() if not job.begun]:
+                job.failure = problems[0]
+                self._fail(job)
+            self._batches.drop_failed()
+            self.went_wrong(problems)
+            return
         done, problems = await self._batches.embed()
         self.summary.embedding_tokens = self._batches.tokens
         jobs = {job.document_id: job for job, _ in done}
@@ -238,9 +253,21 @@ class Indexing:
         await self._parts.retry(lambda: self._parts.index.upsert(self._namespace, chunks))
         for job, chunk in done:
             job.upserted.add(chunk.chunk.id)
+            self.advanced.add(job.document_id)
         self.summary.chunks_embedded += len(done)
         partly = [job for job in jobs.values() if not job.complete]
         await together(self._put(job.unfinished()) for job in partly)
+
+    async def _begin_all(self) -> list[DependencyError]:
+        """Tells of the documents that begin with this batch, and writes them down."""
+        new = [job for job in self._open.values() if not job.begun]
+        try:
+            if new:
+                await self._changing(job.document_id for job in new)
+                await together(self._begin(job) for job in new)
+        except DependencyError as error:
+            return [error]
+        return []
 
     async def _begin(self, job: Job) -> None:
         if not job.begun:

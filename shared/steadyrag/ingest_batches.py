@@ -79,6 +79,11 @@ class EmbeddingBatches:
         self._waiting.append(waiting)
         self._texts |= dict.fromkeys(t for t in waiting.texts if t not in self._vectors)
 
+    def drop_failed(self) -> None:
+        """Forgets what waits of documents that have failed."""
+        self._waiting = [waiting for waiting in self._waiting if not waiting.job.failure]
+        self._forget()
+
     async def embed(self) -> tuple[list[tuple[Job, EmbeddedChunk]], list[DependencyError]]:
         """Embeds as many texts as make full calls, or what is left; returns the chunks that
         are complete now, and what went wrong.

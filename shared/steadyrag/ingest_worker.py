@@ -43,6 +43,8 @@ REASON = "reason"
 LONGEST_DELAY_S = 900
 _FIRST_DELAY_S = 5.0
 _SENT_AT_ONCE = 8
+_SENT_TOGETHER = 80
+_SWEEP_AGAIN_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +88,56 @@ async def work(
     must deliver again. `owner` and both times are as `reconcile` wants them."""
     ends_at = parts.reconcile.clock() + seconds
     posts = [_opened(letter) for letter in letters]
-    if (wait_s := await parts.pause.left_s()) > 0:
-        return await _tell(posts, parts, lambda post: Later("a vendor asked to wait", wait_s))
     wanted = _wanted(posts, parts.reconcile)
-    results = await reconcile(
-        wanted, parts.reconcile, owner=owner, seconds=seconds, grace_s=grace_s
-    )
+    results: dict[Place, Result] = {}
+    pause_s = await parts.pause.left_s()
+    if pause_s > 0:
+        results = await _waiting(wanted, parts.reconcile, Later("a vendor is down", pause_s))
+    now = {place: wish for place, wish in wanted.items() if place not in results}
+    results |= await reconcile(now, parts.reconcile, owner=owner, seconds=seconds, grace_s=grace_s)
     _measure(posts, results, parts.reconcile)
-    waits = [r.delay_s for r in results.values() if isinstance(r, Later) and r.throttled]
+    times = max((_times_postponed(post.letter.attributes) for post in posts), default=0)
+    waits = [_grown_s(r, times) for r in results.values() if isinstance(r, Later) and r.pauses]
     if waits:
-        await parts.pause.begin(min(max(waits), LONGEST_DELAY_S))
+        await parts.pause.begin(max(waits))
     swept = {
         post.letter.id: await _swept(post.wish, parts, ends_at - parts.reconcile.clock())
         for post in posts
         if isinstance(post.wish, Sweep)
     }
 
-    def outcome(post: _Post) -> Result | None:
-        if post.letter.id in swept:
-            return swept[post.letter.id]
-        found = [results[p] for e in post.events if (p := _place(e, parts.reconcile)) in results]
-        return max(found, key=_weight, default=None)
+    async def tell(post: _Post) -> str | None:
+        try:
+            if post.unreadable:
+                await _bury(post.letter, post.letter.body, post.unreadable, parts)
+            elif isinstance(post.wish, Sweep):
+                if later := swept[post.letter.id]:
+                    await _postpone(post.letter, post.letter.body, later, parts)
+            else:
+                await _tell(post, results, parts)
+        except DependencyError as error:
+            log.warning("a message could not be sent on", extra={"reason": error.problem})
+            return post.letter.id
+        return None
 
-    return await _tell(posts, parts, outcome)
+    return [failed for failed in await asyncio.gather(*map(tell, posts)) if failed]
+
+
+async def _waiting(
+    wanted: Mapping[Place, Wanted], parts: ReconcileParts, later: Later
+) -> dict[Place, Result]:
+    """All but the documents whose objects are gone: taking those out needs no vendor that is
+    paid for, and nobody may read them any more."""
+
+    async def is_there(place: Place) -> bool:
+        try:
+            return await parts.bucket.head(parts.layout.key(place)) is not None
+        except DependencyError:
+            return True
+
+    places = list(wanted)
+    there = await asyncio.gather(*map(is_there, places))
+    return {place: later for place, waits in zip(places, there, strict=True) if waits}
 
 
 async def _swept(wish: Sweep, parts: WorkerParts, seconds: float) -> Later | None:
@@ -120,37 +149,43 @@ async def _swept(wish: Sweep, parts: WorkerParts, seconds: float) -> Later | Non
 
 
 async def sweep(wish: Sweep, parts: WorkerParts, *, seconds: float) -> None:
-    """Asks for every document that differs. What there is no time left for is asked for in a
-    message of its own. Raises `DependencyError`."""
+    """Asks for every document that differs. What there is no time left for, or what can't be
+    compared now, is asked for in a message of its own. Raises `DependencyError`."""
     ends_at = parts.reconcile.clock() + seconds
     slots = asyncio.Semaphore(_SENT_AT_ONCE)
 
     async def ask(place: Place) -> None:
-        event = ObjectEvent(
-            bucket=parts.reconcile.bucket.name,
-            key=parts.reconcile.layout.key(place),
-            sequencer="",
-            happened_at=parts.reconcile.clock(),
-        )
+        key = parts.reconcile.layout.key(place)
+        now = parts.reconcile.clock()
         async with slots:
+            event = ObjectEvent(parts.reconcile.bucket.name, key, "", now)
             await parts.queue.send(event_letter(event))
 
     for namespace in await namespaces(parts.reconcile):
         if namespace < wish.namespace:
             continue
-        after = wish.after if namespace == wish.namespace else ""
+        after = asked_to = wish.after if namespace == wish.namespace else ""
         asked: list[Place] = []
-        async for place, differs in differences(namespace, parts.reconcile, after=after):
-            if differs:
-                asked.append(place)
-            if len(asked) >= _SENT_AT_ONCE * 10:
-                await together(map(ask, asked))
-                asked = []
-            if parts.reconcile.clock() >= ends_at:
-                await together(map(ask, asked))
-                await parts.queue.send(sweep_letter(Sweep(namespace, place.document_id)))
-                return
-        await together(map(ask, asked))
+        over = False
+        try:
+            async for place, differs in differences(namespace, parts.reconcile, after=after):
+                after = place.document_id
+                asked += [place] * differs
+                over = parts.reconcile.clock() >= ends_at
+                if over or len(asked) >= _SENT_TOGETHER:
+                    await together(map(ask, asked))
+                    asked, asked_to = [], after
+                if over:
+                    break
+            await together(map(ask, asked))
+        except DependencyError as error:
+            log.warning("a sweep goes on later", extra={"reason": error.problem})
+            rest = sweep_letter(Sweep(namespace, asked_to))
+            await parts.queue.send(rest, delay_s=_SWEEP_AGAIN_S)
+            return
+        if over:
+            await parts.queue.send(sweep_letter(Sweep(namespace, after)))
+            return
 
 
 def _opened(letter: Letter) -> _Post:
@@ -183,47 +218,36 @@ def _wanted(posts: Iterable[_Post], parts: ReconcileParts) -> dict[Place, Wanted
     return wanted
 
 
-def _weight(result: Result) -> int:
-    return (isinstance(result, Settled), isinstance(result, Unreadable), True).index(True)
-
-
-async def _tell(
-    posts: Sequence[_Post], parts: WorkerParts, outcome: Callable[[_Post], Result | None]
-) -> list[str]:
-    """Sends on what has to be; returns ids of messages that could not be dealt with."""
-
-    async def tell(post: _Post) -> str | None:
-        try:
-            await _tell_one(post, outcome(post), parts)
-        except DependencyError as error:
-            log.warning("a message could not be sent on", extra={"reason": error.problem})
-            return post.letter.id
-        return None
-
-    return [failed for failed in await asyncio.gather(*map(tell, posts)) if failed]
-
-
-async def _tell_one(post: _Post, result: Result | None, parts: WorkerParts) -> None:
+async def _tell(post: _Post, results: Mapping[Place, Result], parts: WorkerParts) -> None:
+    """Sends on each event of a message that is not done with by itself."""
     letter = post.letter
-    if post.unreadable:
-        await _bury(letter, post.unreadable, parts)
-    elif isinstance(result, Later):
-        times = _times_postponed(letter.attributes)
-        await parts.queue.send(
-            letter.body,
-            delay_s=_delay_s(result, times, parts.jitter()),
-            attributes={**letter.attributes, POSTPONED: str(times + 1)},
-        )
-        metrics.count(catalogue.INGEST_POSTPONED)
-    elif isinstance(result, Unreadable):
-        await _bury(letter, result.reason, parts)
-    elif isinstance(result, Settled) and result.status == "failed" and letter.receive_count > 1:
-        # The process died between writing that down and sending this.
-        await _bury(letter, "could not be read; GET /documents/{id} says why", parts)
+    for event in post.events:
+        place = _place(event, parts.reconcile)
+        result = results.get(place) if place else None
+        body = letter.body if len(post.events) == 1 else event_letter(event)
+        if isinstance(result, Later):
+            await _postpone(letter, body, result, parts)
+        elif isinstance(result, Unreadable):
+            await _bury(letter, body, result.reason, parts)
+        elif result and result.status == "failed" and letter.receive_count > 1:
+            # The process died between writing that down and sending this.
+            await _bury(letter, body, "could not be read; GET /documents/{id} says why", parts)
 
 
-async def _bury(letter: Letter, reason: str, parts: WorkerParts) -> None:
-    await parts.dead.send(letter.body, attributes={REASON: reason})
+async def _postpone(letter: Letter, body: str, result: Later, parts: WorkerParts) -> None:
+    times = _times_postponed(letter.attributes)
+    delay_s = _grown_s(result, times) * (1 + parts.jitter() / 4)
+    await parts.queue.send(
+        body,
+        delay_s=min(LONGEST_DELAY_S, round(delay_s)),
+        attributes={**letter.attributes, POSTPONED: str(times + result.grows)},
+    )
+    metrics.count(catalogue.INGEST_POSTPONED)
+
+
+async def _bury(letter: Letter, body: str, reason: str, parts: WorkerParts) -> None:
+    kept = {name: value for name, value in letter.attributes.items() if name != POSTPONED}
+    await parts.dead.send(body, attributes={**kept, REASON: reason})
 
 
 def _times_postponed(attributes: Mapping[str, str]) -> int:
@@ -233,11 +257,10 @@ def _times_postponed(attributes: Mapping[str, str]) -> int:
         return 0
 
 
-def _delay_s(result: Later, times: int, jitter: float) -> int:
-    """What was asked for, longer each time a vendor lets us down, never the same for all."""
-    grown_s = _FIRST_DELAY_S * 2.0 ** min(times, 10) if result.throttled else _FIRST_DELAY_S
-    wait_s = max(result.delay_s, grown_s) if result.delay_s > 0 else 0.0
-    return min(LONGEST_DELAY_S, round(wait_s * (1 + jitter / 4)))
+def _grown_s(result: Later, times: int) -> float:
+    """What was asked for, or more each time that something is down still."""
+    grown_s = _FIRST_DELAY_S * 2.0 ** min(times, 10) if result.grows else 0.0
+    return min(LONGEST_DELAY_S, max(result.delay_s, grown_s))
 
 
 def _measure(

@@ -16,6 +16,7 @@ hold of it, and goes on from there.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from steadyrag.domain.errors import DependencyError
@@ -51,7 +52,7 @@ async def reconcile(
             results.update(dict.fromkeys(group, Later("no time was left", 0)))
         else:
             step = Step(parts, group[0].namespace, owner, until=ends_at + grace_s, rebuild=rebuild)
-            results.update(await step.run({place: wanted[place] for place in group}, left_s))
+            results.update(await step.run({place: wanted[place] for place in group}, ends_at))
     return results
 
 
@@ -80,10 +81,14 @@ def _known(wanted: Wanted, entry: Entry | None) -> Settled | None:
 def _groups(
     places: Sequence[Place], entries: Mapping[Place, Entry | None]
 ) -> Iterable[list[Place]]:
-    """Places of one namespace together. A document that has ended its process before goes
-    alone and last, so that it takes no other one along."""
-    suspects = [p for p in places if (entry := entries[p]) is not None and entry.attempts > 0]
-    others = [place for place in places if place not in suspects]
+    """Places of one namespace together. A document that was tried in vain before, as its
+    process died perhaps, goes alone and last, so that it takes no other one along; the one
+    that was so most often goes after the others, in which it may not be the same each time."""
+    attempts = {place: entry.attempts if entry else 0 for place, entry in entries.items()}
+    suspects = [place for place in places if attempts[place]]
+    others = [place for place in places if not attempts[place]]
     for namespace in dict.fromkeys(place.namespace for place in others):
         yield [place for place in others if place.namespace == namespace]
+    random.shuffle(suspects)
+    suspects.sort(key=attempts.__getitem__)
     yield from ([place] for place in suspects)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steadyrag.domain.documents import ParsedDocument
-from steadyrag.domain.errors import Throttled
-from steadyrag.domain.ledger import Bucket, Ledger
+from steadyrag.domain.errors import DependencyError, Rejected, SteadyragError
+from steadyrag.domain.ledger import Bucket, LeaseLost, Ledger
 from steadyrag.domain.objects import Attributes, Layout
 from steadyrag.indexing import IngestParts
 
@@ -62,12 +62,13 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Not done, for a reason that will pass. Ask again in `delay_s`, or as late as a vendor
-    that is `throttled` says."""
+    """Not done, for a reason that will pass. Ask again in `delay_s`; ever later where it
+    `grows`, because something is down. `pauses`: others had better not ask either."""
 
     reason: str
     delay_s: float = 5.0
-    throttled: bool = False
+    grows: bool = False
+    pauses: bool = False
 
 
 type Result = Settled | Unreadable | Later
@@ -82,13 +83,11 @@ class Wanted:
     anew: bool = False
 
 
-def later(error: Exception | None) -> Later:
+def later(error: Exception) -> Later:
     """What to do about a failure that is not the document's."""
-    if error is None:
-        return Later("the run ended early")
-    wait_s = getattr(error, "retry_after_s", None)
-    return Later(
-        str(error),
-        delay_s=5.0 if wait_s is None else wait_s,
-        throttled=isinstance(error, Throttled),
-    )
+    if not isinstance(error, DependencyError):
+        ours = isinstance(error, SteadyragError)
+        return Later(str(error), grows=ours)
+    wait_s = 5.0 if error.retry_after_s is None else error.retry_after_s
+    one_document = isinstance(error, LeaseLost | Rejected)
+    return Later(str(error), wait_s, grows=True, pauses=not one_document)

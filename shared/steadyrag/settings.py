@@ -280,6 +280,9 @@ class Settings(BaseModel):
     metrics: Literal["off", "emf"] = _variable(
         "STEADYRAG_METRICS", "off", "emf prints metrics on standard output for CloudWatch"
     )
+    service: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] = _variable(
+        "STEADYRAG_SERVICE", "steadyrag", "whose metrics these are; a stack's own name"
+    )
     tracing: Literal["off", "xray"] = _variable(
         "STEADYRAG_TRACING", "off", "xray sends the stages of sampled requests to X-Ray"
     )

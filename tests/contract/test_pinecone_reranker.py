@@ -8,6 +8,7 @@ import pytest
 from steadyrag.adapters.pinecone_reranker import PineconeReranker
 from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
 from steadyrag.domain.models import Chunk, Hit, Question
+from steadyrag.domain.ports import Pingable
 from vendors import Fault, PineconeVendor, serving
 
 KEY = "pcsk-local-secret"
@@ -168,6 +169,67 @@ async def test_without_a_key_nothing_is_sent(pinecone: PineconeVendor) -> None:
     with pytest.raises(Refused, match="reranker: has no API key"):
         await adapter.rerank(QUESTION, HITS, top_k=1)
     assert not pinecone.requests
+
+
+async def test_a_ping_looks_the_model_up_and_reranks_nothing(
+    reranker: PineconeReranker, pinecone: PineconeVendor
+) -> None:
+    assert isinstance(reranker, Pingable)
+    await reranker.ping()
+    (request,) = pinecone.requests
+    assert (request.method, request.path) == ("GET", "/models/bge-reranker-v2-m3")
+    assert request.headers["api-key"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("bge-v1", "answered 404 NOT_FOUND"),
+        ("../indexes", "answered 404 NOT_FOUND"),
+        ("multilingual-e5-large", "set STEADYRAG_RERANK_MODEL"),
+    ],
+)
+async def test_a_ping_for_a_model_that_is_no_reranker_is_refused(
+    pinecone: PineconeVendor, model: str, said: str
+) -> None:
+    adapter = PineconeReranker(api_key=KEY, controller_host=pinecone.url, model=model)
+    with pytest.raises(Refused, match=said):
+        await adapter.ping()
+    assert pinecone.asked("describe_model") == pinecone.requests
+    await adapter.aclose()
+
+
+async def test_a_ping_with_a_wrong_key_is_refused(pinecone: PineconeVendor) -> None:
+    adapter = PineconeReranker(api_key="pcsk-another", controller_host=pinecone.url)
+    with pytest.raises(Refused, match="answered 401 UNAUTHENTICATED"):
+        await adapter.ping()
+    await adapter.aclose()
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault("status", status=429, retry_after_s=2), Throttled),
+        (Fault("status", status=503, retry_after_s=1), Unavailable),
+        (Fault("reset"), Unavailable),
+        (Fault("nonsense"), Unavailable),
+        (Fault("hang"), Unavailable),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Fault) else value.__name__,
+)
+async def test_a_ping_that_fails_says_so_after_one_request(
+    reranker: PineconeReranker,
+    pinecone: PineconeVendor,
+    fault: Fault,
+    expected: type[DependencyError],
+) -> None:
+    pinecone.faults.add("describe_model", fault)
+    with pytest.raises(DependencyError) as caught:
+        await reranker.ping()
+    assert type(caught.value) is expected
+    assert caught.value.dependency == "reranker"
+    assert caught.value.retry_after_s == fault.retry_after_s
+    assert len(pinecone.requests) == 1
 
 
 async def test_cancelling_passes_through(

@@ -51,10 +51,12 @@ class InMemoryLedger(Trouble):
             self._line(place), place, owner=owner, mark=mark, outcome=outcome, now_s=self._clock()
         )
 
-    async def release(self, place: Place, *, owner: str, reason: str | None = None) -> None:
+    async def release(
+        self, place: Place, *, owner: str, reason: str | None = None, tried: bool = False
+    ) -> None:
         await self._called("release")
         line = ledger_line.released(
-            self._line(place), owner=owner, reason=reason, now_s=self._clock()
+            self._line(place), owner=owner, reason=reason, tried=tried, now_s=self._clock()
         )
         if line is not None:
             self._lines[place] = line

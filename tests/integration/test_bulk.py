@@ -9,6 +9,7 @@ import pytest
 from documents_rig import DocumentsRig, place
 from steadyrag.bulk import GIVE_UP_AFTER_S, STEP, ask_for, bring_up, compare
 from steadyrag.domain.errors import Throttled
+from steadyrag.resilience.remembered_passages import RememberedPassages
 
 
 @pytest.fixture
@@ -95,6 +96,7 @@ async def test_everything_can_be_embedded_anew(rig: DocumentsRig) -> None:
     _, places = await compare(rig.reconcile_parts(), anew=True)
     assert places == [place("a")]
     before = len(rig.embedder.texts)
+    rig.remembered = RememberedPassages(rig.embedder)  # as another process has it
     summary = await bring_up(places, rig.reconcile_parts(), anew=True)
     assert summary.indexed == 1
     assert len(rig.embedder.texts) == before + 1

@@ -144,6 +144,22 @@ def test_health_asks_every_dependency_twice_over(environment):
     }
 
 
+def test_health_looks_the_rerank_model_up_and_pays_for_no_rerank(environment):
+    handler = load_function("health").handler
+    body = json.loads(handler(event("GET", "/health"), CONTEXT)["body"])
+    assert body["checks"]["reranker"]["status"] == "ok"
+    assert len(environment.pinecone.asked("describe_model")) == 1
+    assert not environment.pinecone.asked("rerank")
+
+
+def test_health_says_that_pinecone_has_no_such_reranker(environment, monkeypatch):
+    monkeypatch.setenv("STEADYRAG_RERANK_MODEL", "bge-v1")
+    response = load_function("health").handler(event("GET", "/health"), CONTEXT)
+    body = json.loads(response["body"])
+    assert (response["statusCode"], body["status"]) == (200, "degraded")
+    assert body["checks"]["reranker"]["detail"] == "answered 404 NOT_FOUND"
+
+
 def test_health_shows_the_stores_and_what_the_fleet_knows_of_its_circuits(
     environment, valkey_cluster, monkeypatch
 ):

@@ -270,7 +270,7 @@ async def test_a_document_that_kills_its_process_is_put_aside_and_takes_no_other
     entry = await rig.ledger.look_up(place("poison"))
     assert entry is not None
     assert entry.status == "failed"
-    assert "ended the process" in (entry.reason or "")
+    assert "ended with its process" in (entry.reason or "")
     assert len(rig.dead.sent) == 1
 
 

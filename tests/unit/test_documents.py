@@ -59,12 +59,16 @@ def test_every_command_and_setting_exists(path):
     assert settings <= set(VARIABLES)
 
 
+PICTURES = ("answer", "architecture")
+
+
 def test_the_readme_is_the_same_in_both_languages():
     english, korean = text(ROOT / "README.md"), text(ROOT / "README.ko.md")
     for part in (r"^#+", r"^\|", r"^- "):
         counts = [len(re.findall(part, page, re.MULTILINE)) for page in (english, korean)]
         assert counts[0] == counts[1], part
-    own = {"README.md", "README.ko.md", "docs/images/answer.svg", "docs/images/answer.ko.svg"}
+    pictures = {f"docs/images/{name}{ko}.svg" for name in PICTURES for ko in ("", ".ko")}
+    own = {"README.md", "README.ko.md", *pictures}
     assert set(LINK.findall(english)) - own == set(LINK.findall(korean)) - own
     shell = [
         [

@@ -41,6 +41,11 @@ class FullIndex(InMemoryIndex):
         return IndexStatus(ready=True, chunks=7)
 
 
+class PingedReranker(FakeReranker):
+    async def ping(self) -> None:
+        await self._called("ping")
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -63,6 +68,13 @@ async def test_a_second_model_is_asked_and_stores_past_their_circuits(world):
     health = await Readiness(probes(service)).check()
     assert second.calls["ping"] == 1
     assert health.checks["llm_fallback"].status == health.checks["valkey"].status == "ok"
+
+
+async def test_a_reranker_that_can_be_pinged_is_not_asked_to_rerank(world):
+    world.reranker = PingedReranker()
+    health = await world.readiness().check()
+    assert health.checks["reranker"].status == "ok"
+    assert world.reranker.calls == {"ping": 1}
 
 
 async def test_they_are_asked_at_the_same_time(world):

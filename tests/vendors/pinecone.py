@@ -1,4 +1,4 @@
-"""Pinecone's API as far as the service uses it: indexes, documents, rerank.
+"""Pinecone's API as far as the service uses it: indexes, documents, rerank, models.
 
 The host of an index called `docs` is `{url}/_index/docs`, so that one port serves them all.
 """
@@ -21,6 +21,8 @@ RERANK_MODELS = {
     "bge-reranker-v2-m3": {"documents": 100, "tokens": 1024},
     "pinecone-rerank-v0": {"documents": 100, "tokens": 512},
 }
+EMBEDDING_MODELS = {"multilingual-e5-large": {"documents": 96, "tokens": 507}}
+"""Described only: nothing here embeds."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,43}[a-z0-9])?")
 _ON_INDEX = re.compile(r"/_index/([^/]+)(/.*)")
@@ -56,8 +58,8 @@ class PineconeVendor(Vendor):
     not exist is a 404, as the vendor's is, and so is a search when `strict_namespaces`.
 
     Operations for faults and records: `vector_search`, `keyword_search`, `upsert`, `fetch`,
-    `delete`, `list`, `stats`, `rerank`, `create_index`, `describe_index`, `list_indexes`,
-    `delete_index`.
+    `delete`, `list`, `stats`, `rerank`, `describe_model`, `create_index`, `describe_index`,
+    `list_indexes`, `delete_index`.
     """
 
     def __init__(
@@ -126,6 +128,8 @@ class PineconeVendor(Vendor):
         match request.method, path.split("/")[1:]:
             case "POST", ["rerank"]:
                 return "rerank"
+            case "GET", ["models", _]:
+                return "describe_model"
             case "GET", ["indexes"]:
                 return "list_indexes"
             case "POST", ["indexes"]:
@@ -153,6 +157,8 @@ class PineconeVendor(Vendor):
             match request.operation:
                 case "rerank":
                     return _rerank(_body(request), short=fault is not None)
+                case "describe_model":
+                    return _describe_model(unquote(request.path.removeprefix("/models/")))
                 case "list_indexes":
                     return Response(200, {"indexes": [self._describe(n) for n in self._indexes]})
                 case "create_index":
@@ -355,6 +361,35 @@ def _rerank(body: Mapping[str, Any], *, short: bool) -> Response:
     if body.get("return_documents", True):
         data = [{**item, "document": documents[int(item["index"])]} for item in data]
     return Response(200, {"model": model, "data": data, "usage": {"rerank_units": 1}})
+
+
+def _describe_model(name: str) -> Response:
+    limits = {**RERANK_MODELS, **EMBEDDING_MODELS}.get(name)
+    if limits is None:
+        raise _Refusal(404, f"Model '{name}' not found")
+    truncate = {
+        "parameter": "truncate",
+        "type": "one_of",
+        "value_type": "string",
+        "required": False,
+        "default": "NONE",
+        "allowed_values": ["END", "NONE"],
+    }
+    described: dict[str, Any] = {
+        "model": name,
+        "short_description": "A multilingual model",
+        "type": "rerank",
+        "supported_parameters": [truncate],
+        "modality": "text",
+        "max_sequence_length": limits["tokens"],
+        "max_batch_size": limits["documents"],
+        "provider_name": "Pinecone",
+        "supported_metrics": [],
+    }
+    if name in EMBEDDING_MODELS:
+        described |= {"type": "embed", "vector_type": "dense", "default_dimension": 1024}
+        described["supported_metrics"] = ["cosine", "euclidean"]
+    return Response(200, described)
 
 
 def _body(request: Request) -> Mapping[str, Any]:

@@ -127,14 +127,16 @@ class DynamoDbLedger:
                 lost = "is wanted gone since" if text_of(there, "o") == owner else "is not ours"
             raise LeaseLost(NAME, f"{place.document_id} {lost}") from None
 
-    async def release(self, place: Place, *, owner: str, reason: str | None = None) -> None:
+    async def release(
+        self, place: Place, *, owner: str, reason: str | None = None, tried: bool = False
+    ) -> None:
         given, _ = said(Outcome("pending", reason=reason))
         try:
             await self._update(
                 place,
                 {**given, "w": text("pending"), **self._now()},
                 remove=["o", "u"] if given else ["o", "u", "y"],
-                attempts=-1,
+                attempts=0 if tried else -1,
                 condition="o = :owner",
                 values={":owner": text(owner)},
             )

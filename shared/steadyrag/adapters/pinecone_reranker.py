@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from steadyrag.adapters.pinecone_client import PineconeClient, open_account
 from steadyrag.adapters.vendor_http import ApiKey
-from steadyrag.domain.errors import Unavailable
+from steadyrag.domain.errors import Refused, Unavailable
 from steadyrag.domain.models import Hit, Question, Ranking
 
 if TYPE_CHECKING:
@@ -60,6 +60,19 @@ class PineconeReranker:
         scored = await asyncio.gather(*(self._scored(question, part, top_k) for part in parts))
         ranked = sorted((hit for part in scored for hit in part), key=lambda hit: -hit.score)
         return Ranking(ranked[:top_k], calibrated=self._calibrate is not None)
+
+    async def ping(self) -> None:
+        """Looks the model up: the same key and address as a rerank, and no charge for one.
+        What only a rerank meets, such as a used-up quota, shows in searches alone. Raises
+        `Refused` for a model that Pinecone doesn't have, or not for reranking."""
+
+        async def ask(account: AsyncPinecone) -> None:
+            described = await account.inference.get_model(model=self._model)
+            if described.type != "rerank":
+                problem = "has no reranker by this name; set STEADYRAG_RERANK_MODEL to one it has"
+                raise Refused(_DEPENDENCY, problem)
+
+        await self._client.call(ask)
 
     async def _scored(self, question: Question, hits: Sequence[Hit], top_k: int) -> list[Hit]:
         expected = min(top_k, len(hits))

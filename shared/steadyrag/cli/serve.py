@@ -39,7 +39,7 @@ def command(tries: tuple[str, ...], stores: bool) -> None:
 
     settings = load()
     log.configure(settings.log_level)
-    metrics.configure(settings.metrics)
+    metrics.configure(settings.metrics, service=settings.service)
     spans.configure(settings.tracing)
     address = _listen(settings.host, settings.port)
     signals = _Signals()

@@ -105,10 +105,12 @@ class Ledger(Closeable, Protocol):
         Raises `LeaseLost` when the mark is not `mark` or the lease is gone: it ran out and
         somebody else has claimed the document. Settling again changes nothing."""
 
-    async def release(self, place: Place, *, owner: str, reason: str | None = None) -> None:
-        """Gives the lease back without an outcome, and the attempt with it; says `pending`,
-        and in `reason` why. A document that is `deleting` stays that. Nothing happens when
-        the lease is somebody else's."""
+    async def release(
+        self, place: Place, *, owner: str, reason: str | None = None, tried: bool = False
+    ) -> None:
+        """Gives the lease back without an outcome, and the attempt with it unless the
+        document has been `tried` in vain; says `pending`, and in `reason` why. A document
+        that is `deleting` stays that. Nothing happens when the lease is somebody else's."""
 
     async def expect(self, place: Place, outcome: Outcome) -> None:
         """Says that a new version is on its way (`pending`), whoever holds the lease; say it

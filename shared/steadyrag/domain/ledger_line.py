@@ -73,7 +73,9 @@ def settled(
     return Line(entry, settled_by=owner, expires_at=expires_at)
 
 
-def released(line: Line | None, *, owner: str, reason: str | None, now_s: float) -> Line | None:
+def released(
+    line: Line | None, *, owner: str, reason: str | None, tried: bool, now_s: float
+) -> Line | None:
     """None where there is nothing to give back."""
     if line is None or line.owner != owner:
         return None
@@ -81,7 +83,7 @@ def released(line: Line | None, *, owner: str, reason: str | None, now_s: float)
         line.entry,
         status="deleting" if line.entry.status == "deleting" else "pending",
         reason=reason,
-        attempts=line.entry.attempts - 1,
+        attempts=line.entry.attempts - (not tried),
         updated_at=now_s,
     )
     return Line(entry)

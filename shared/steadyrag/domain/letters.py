@@ -43,12 +43,12 @@ def read_letter(body: str) -> Wish:
         if "sweep" in said:
             return read_sweep(said)
         return [_event(record) for record in said["Records"]]
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise UnreadableDocument("the message is neither an event of S3 nor a sweep") from None
 
 
 def read_sweep(said: dict[str, Any]) -> Sweep:
-    """Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+    """Raises `AttributeError`, `KeyError` or `TypeError` for what is none."""
     sweep = said["sweep"]
     names = sweep.get("namespace", ""), sweep.get("after", "")
     if not all(isinstance(name, str) for name in names):
@@ -61,7 +61,7 @@ def _event(record: dict[str, Any]) -> ObjectEvent:
     at = datetime.fromisoformat(record["eventTime"])
     return ObjectEvent(
         bucket=str(s3["bucket"]["name"]),
-        key=unquote_plus(s3["object"]["key"], errors="strict"),
+        key=unquote_plus(str(s3["object"]["key"]), errors="strict"),
         sequencer=str(s3["object"].get("sequencer", "")),
         happened_at=at.timestamp(),
     )

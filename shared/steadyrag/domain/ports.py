@@ -49,6 +49,13 @@ class Versioned(Protocol):
         ASCII without white space. Costs no round trip. Raises `DependencyError`."""
 
 
+@runtime_checkable
+class Pingable(Protocol):
+    async def ping(self) -> None:
+        """Reaches the service without the work that its calls are paid for; for readiness.
+        Raises `DependencyError`."""
+
+
 class Embedder(Closeable, Protocol):
     """Texts to vectors of one fixed dimension."""
 
@@ -113,7 +120,7 @@ class Reranker(Closeable, Protocol):
         """The `top_k` best, best first, with `score` in [0, 1]."""
 
 
-class Generator(Closeable, Protocol):
+class Generator(Closeable, Pingable, Protocol):
     """Writes an answer from numbered blocks and nothing else."""
 
     @property
@@ -123,9 +130,6 @@ class Generator(Closeable, Protocol):
         self, question: Question, blocks: Sequence[Block], *, max_tokens: int
     ) -> Generation:
         """An answer in the question's language that cites blocks as `[n]`."""
-
-    async def ping(self) -> None:
-        """Reaches the model without writing anything; for readiness."""
 
 
 @dataclass(frozen=True, slots=True)

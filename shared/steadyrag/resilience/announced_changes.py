@@ -29,10 +29,19 @@ class AnnouncedChanges[Place: Hashable]:
         self._opened: dict[Place, list[SharedStore]] = {}
 
     async def changing(
-        self, namespace: str, *, deleted: Iterable[str] = (), added: Iterable[str] = ()
+        self,
+        namespace: str,
+        *,
+        deleted: Iterable[str] = (),
+        added: Iterable[str] = (),
+        wanted_gone: Iterable[str] = (),
     ) -> None:
-        gone, back = list(deleted), list(added)
-        await self._tell(lambda changes: changes.changing(namespace, deleted=gone, added=back))
+        gone, back, wanted = list(deleted), list(added), list(wanted_gone)
+        await self._tell(
+            lambda changes: changes.changing(
+                namespace, deleted=gone, added=back, wanted_gone=wanted
+            )
+        )
 
     async def changed(self, namespace: str) -> None:
         await self._tell(lambda changes: changes.changed(namespace))

@@ -7,7 +7,8 @@
         since        when this record began; of what was before nothing is known
         tombs_until  when the last tombstone expires
     sr:tombs:<namespace>
-        <digest>        <deleted_at>, or <deleted_at> <back_at> once the document is back
+        <digest>        <deleted_at> wanted, <deleted_at> once it is being taken out of the
+                        index, or <deleted_at> <back_at> once the document is back
         nothing_before  tombstones older than this have been dropped
 
 A counter alone would not do: a store that loses its memory counts from 0 again and would one
@@ -29,6 +30,7 @@ TOMB_TTL_S = 7 * 86400.0
 """As long as last-good answers live."""
 NOTHING_BEFORE = "nothing_before"
 
+_WANTED = "wanted"
 _SKEW_S = 5.0
 """What clocks of two environments may differ by."""
 
@@ -64,10 +66,12 @@ def read_corpus(fields: Mapping[str, bytes]) -> CorpusState | None:
 
 @dataclass(frozen=True, slots=True)
 class Tomb:
-    """A document's deletion. `back_at` is when it was added again."""
+    """A document's deletion. `wanted`: the index holds it still. `back_at` is when it was
+    added again."""
 
     deleted_at: float
     back_at: float | None = None
+    wanted: bool = False
 
     @property
     def changed_at(self) -> float:
@@ -75,7 +79,8 @@ class Tomb:
 
     def encoded(self) -> bytes:
         times = (self.deleted_at,) if self.back_at is None else (self.deleted_at, self.back_at)
-        return " ".join(f"{time:.3f}" for time in times).encode()
+        words = [f"{time:.3f}" for time in times] + [_WANTED] * self.wanted
+        return " ".join(words).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +140,9 @@ def digests(document_ids: Iterable[str]) -> list[str]:
 
 def _tomb(value: bytes, now: float) -> Tomb:
     try:
-        deleted_at, *back_at = map(_time, value.split(b" "))
-        return Tomb(deleted_at, *back_at[:1])
+        wanted = value.endswith(_WANTED.encode())
+        deleted_at, *back_at = map(_time, value.removesuffix(_WANTED.encode()).split())
+        return Tomb(deleted_at, back_at[0] if back_at else None, wanted)
     except ValueError:
         return Tomb(now)
 

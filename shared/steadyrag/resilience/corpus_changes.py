@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import batched
 from typing import Any, Protocol
@@ -47,10 +47,16 @@ class Changes(Protocol):
     everybody could be told; then the change must not go on, or not be acknowledged."""
 
     async def changing(
-        self, namespace: str, *, deleted: Iterable[str] = (), added: Iterable[str] = ()
+        self,
+        namespace: str,
+        *,
+        deleted: Iterable[str] = (),
+        added: Iterable[str] = (),
+        wanted_gone: Iterable[str] = (),
     ) -> None:
-        """Before the index is changed, each time. Ids of documents that go altogether, and
-        of those that come or change."""
+        """Before the index is changed, each time. Ids of documents that go altogether, of
+        those that come or change, and of those that shall go at some time: these are kept
+        out of answers until they have been named as deleted, however long that takes."""
 
     async def changed(self, namespace: str) -> None:
         """After the last change."""
@@ -60,15 +66,20 @@ class Untold:
     """`Changes` where nobody needs to know."""
 
     async def changing(
-        self, namespace: str, *, deleted: Iterable[str] = (), added: Iterable[str] = ()
+        self,
+        namespace: str,
+        *,
+        deleted: Iterable[str] = (),
+        added: Iterable[str] = (),
+        wanted_gone: Iterable[str] = (),
     ) -> None: ...
 
     async def changed(self, namespace: str) -> None: ...
 
 
 class CorpusChanges:
-    """`Changes` in the shared stores. `keep_s` is how long a tombstone is never dropped: as
-    long as an index may show what was deleted."""
+    """`Changes` in the shared stores. `keep_s` is how long a tombstone is never dropped after
+    its document was taken out: as long as an index may show what was deleted."""
 
     def __init__(
         self,
@@ -84,15 +95,22 @@ class CorpusChanges:
         self._clock = clock
 
     async def changing(
-        self, namespace: str, *, deleted: Iterable[str] = (), added: Iterable[str] = ()
+        self,
+        namespace: str,
+        *,
+        deleted: Iterable[str] = (),
+        added: Iterable[str] = (),
+        wanted_gone: Iterable[str] = (),
     ) -> None:
-        gone, back = digests(deleted), digests(added)
+        now, back = self._clock(), digests(added)
+        buried = {digest: Tomb(now, wanted=True) for digest in digests(wanted_gone)}
+        buried |= {digest: Tomb(now) for digest in digests(deleted)}
         stamp = _new_stamp()
 
         async def tell(store: SharedStore) -> None:
-            if gone or back:
-                await self._bury(store, namespace, gone, back)
-            await self._bump(store, namespace, stamp, tombs=bool(gone))
+            if buried or back:
+                await self._bury(store, namespace, buried, back)
+            await self._bump(store, namespace, stamp, tombs=bool(buried))
 
         await self._everywhere(tell)
 
@@ -116,12 +134,12 @@ class CorpusChanges:
                 raise outcome
 
     async def _bury(
-        self, store: SharedStore, namespace: str, gone: Sequence[str], back: Sequence[str]
+        self, store: SharedStore, namespace: str, buried: Mapping[str, Tomb], back: Sequence[str]
     ) -> None:
         key, now = tombs_key(namespace), self._clock()
         fields = (await store.read((), [key]))[1].get(key, {})
         held = read_tombs(fields, now).by_digest
-        put = {digest: Tomb(now) for digest in gone}
+        put = dict(buried)
         for digest in back:
             if (tomb := held.get(digest)) and tomb.back_at is None and digest not in put:
                 put[digest] = Tomb(tomb.deleted_at, now)
@@ -138,10 +156,12 @@ class CorpusChanges:
         excess = len(tombs) - MOST_TOMBS
         if excess <= 0:
             return []
-        oldest = sorted(tombs, key=lambda digest: tombs[digest].changed_at)[:excess]
+        over = (digest for digest, tomb in tombs.items() if not tomb.wanted)
+        oldest = sorted(over, key=lambda digest: tombs[digest].changed_at)[:excess]
         dropped = [d for d in oldest if now - tombs[d].changed_at >= self._keep_s]
         if len(tombs) - len(dropped) > _FAR_TOO_MANY:
-            wait_s = self._keep_s - (now - tombs[oldest[len(dropped)]].changed_at)
+            next_one = oldest[len(dropped)] if len(dropped) < len(oldest) else None
+            wait_s = self._keep_s - (now - tombs[next_one].changed_at) if next_one else self._keep_s
             raise Throttled(
                 store.name, "holds too many new tombstones", retry_after_s=max(0.1, wait_s)
             )

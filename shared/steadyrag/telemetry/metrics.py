@@ -43,13 +43,15 @@ class _Collected:
 
 _collected: ContextVar[_Collected | None] = ContextVar("collected", default=None)
 _emitting = False
+_service = "steadyrag"
 _strict = False
 
 
-def configure(mode: Mode, *, strict: bool = False) -> None:
-    """Where metrics go. `strict` raises `UnknownMetric`, which in service is only logged."""
-    global _emitting, _strict
-    _emitting, _strict = mode == "emf", strict
+def configure(mode: Mode, *, service: str = "steadyrag", strict: bool = False) -> None:
+    """Where metrics go, and as whose: two stacks of an account are told apart by `service`.
+    `strict` raises `UnknownMetric`, which in service is only logged."""
+    global _emitting, _service, _strict
+    _emitting, _service, _strict = mode == "emf", service, strict
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def _print(dimensions: Dimensions, samples: Sequence[_Sample]) -> None:
     # Not `Metrics`: its instances share what they hold.
     from aws_lambda_powertools.metrics import EphemeralMetrics
 
-    document = EphemeralMetrics(namespace=catalogue.NAMESPACE, service="steadyrag")
+    document = EphemeralMetrics(namespace=catalogue.NAMESPACE, service=_service)
     for name, value in dimensions:
         document.add_dimension(name, value)
     for sample in samples:

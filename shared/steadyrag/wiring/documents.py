@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from steadyrag.api.queue_handler import GRACE_S
 from steadyrag.domain.document_ids import link
 from steadyrag.domain.errors import ConfigError
 from steadyrag.domain.ledger import LARGEST_CHUNK_COUNT
+from steadyrag.domain.letters import event_letter
 from steadyrag.resilience.corpus_changes import CorpusChanges
 from steadyrag.wiring import parts as chosen
 from steadyrag.wiring.stores import INGEST_TIMEOUT_S, shared_stores
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 type Clock = Callable[[], float]
 
+SENDING_S = 10.0
+"""Of the time after an invocation's work, to send on what has to wait."""
+
 PARALLEL_CALLS = 4
 """Embedding calls at once of one worker."""
 
@@ -41,19 +47,25 @@ def build_documents(settings: Settings, *, clock: Clock = time.time) -> Document
     """What the document routes need. Raises `ConfigError` where the settings name no bucket."""
     from steadyrag.documents import DocumentParts
 
-    return DocumentParts(
+    parts = DocumentParts(
         bucket=s3_bucket(settings, clock=clock),
         ledger=_ledger(settings, clock),
         clock=clock,
         changes=CorpusChanges(_stores(settings, clock), clock=clock),
     )
+    if not settings.ingest_queue_url:
+        return parts
+    queue = ingest_queue(settings)
+    return replace(parts, tell=lambda event: queue.send(event_letter(event)))
 
 
 def build_worker(settings: Settings, *, clock: Clock = time.time) -> WorkerParts:
     """What the ingest function needs. Raises `ConfigError` for what the settings lack."""
     from steadyrag.ingest_worker import WorkerParts
+    from steadyrag.reconcile_feed import remove_leftovers
     from steadyrag.resilience.pause import Pause
 
+    remove_leftovers()
     return WorkerParts(
         reconcile=build_reconcile(settings, clock=clock),
         queue=ingest_queue(settings),
@@ -67,7 +79,9 @@ def ingest_work(parts: WorkerParts) -> tuple[Work, RunSweep]:
     from steadyrag.ingest_worker import sweep, work
 
     return (
-        lambda letters, owner, seconds: work(letters, parts, owner=owner, seconds=seconds),
+        lambda letters, owner, seconds: work(
+            letters, parts, owner=owner, seconds=seconds, grace_s=GRACE_S - SENDING_S
+        ),
         lambda wish, seconds: sweep(wish, parts, seconds=seconds),
     )
 
@@ -88,12 +102,13 @@ def build_reconcile(
     from steadyrag.indexing import IngestParts
     from steadyrag.ingest_batches import Retry
     from steadyrag.reconcile_parts import ReconcileParts
+    from steadyrag.resilience.remembered_passages import RememberedPassages
 
     ledger = ledger or _ledger(settings, clock)
     embedder = chosen.embedder(settings)
     parsers = IsolatedParsers()
     ingest: dict[str, Any] = {
-        "embedder": embedder,
+        "embedder": RememberedPassages(embedder),
         "index": chosen.index(settings, embedder),
         "catalogue": ledger.owned_by(""),
         "count_tokens": chosen.count_tokens(embedder),
@@ -120,8 +135,6 @@ def parse_file(parsers: IsolatedParsers) -> ParseFile:
     """Reads a fetched object in the format that its id or what is said of it names."""
 
     def parse(path: Path, document_id: str, attributes: Attributes) -> ParsedDocument:
-        from dataclasses import replace
-
         name = PurePath(document_id).name
         if not parsers.knows(name) and attributes.format:
             name += _SUFFIXES[attributes.format]

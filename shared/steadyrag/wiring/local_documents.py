@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from steadyrag.documents import DocumentParts
     from steadyrag.ingest_worker import WorkerParts
     from steadyrag.settings import Settings
+
+log = logging.getLogger(__name__)
 
 WORK_S = 120.0
 """Of one batch. A lease outlasts it, so after a kill a document waits as long."""
@@ -40,7 +43,11 @@ class LocalDocuments:
         while True:
             letters = await self.queue.receive()
             owner = uuid.uuid4().hex
-            failed = await work(letters, self.worker, owner=owner, seconds=WORK_S)
+            try:
+                failed = await work(letters, self.worker, owner=owner, seconds=WORK_S)
+            except Exception:  # whatever it is, the next documents are not to blame
+                log.exception("documents wait")
+                failed = [letter.id for letter in letters]
             for letter in letters:
                 if letter.id in failed:
                     self.queue.give_back(letter, delay_s=_AGAIN_S)
@@ -69,7 +76,12 @@ def build_local_documents(settings: Settings) -> LocalDocuments:
 
     return LocalDocuments(
         parts=DocumentParts(
-            bucket=bucket, ledger=ledger, clock=time.time, changes=changes, tell=tell
+            bucket=bucket,
+            ledger=ledger,
+            clock=time.time,
+            changes=changes,
+            tell=tell,
+            bucket_tells=False,
         ),
         queue=queue,
         worker=WorkerParts(

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from steadyrag.domain.models import Chunk, Hit, Question
-from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Reranker
+from steadyrag.domain.ports import Embedder, Generator, Index, IndexStatus, Pingable, Reranker
 from steadyrag.resilience.around_embedder import AroundEmbedder
 from steadyrag.resilience.breakers import BREAKERS_KEY, Breakers
 from steadyrag.resilience.guarded_store import GuardedStore
@@ -88,13 +88,15 @@ def _probes(
     for store in stores:
         asked[store.name] = partial(_reads, store)
     if reranker:
-        passage = Hit(Chunk("ok", "ok", "", "", "ok", 1), 1.0)
-
-        async def reranking() -> None:
-            await reranker.rerank(Question("ok", "en"), [passage], top_k=1)
-
-        asked["reranker"] = reranking
+        asked["reranker"] = (
+            reranker.ping if isinstance(reranker, Pingable) else partial(_reranks, reranker)
+        )
     return asked
+
+
+async def _reranks(reranker: Reranker) -> None:
+    passage = Hit(Chunk("ok", "ok", "", "", "ok", 1), 1.0)
+    await reranker.rerank(Question("ok", "en"), [passage], top_k=1)
 
 
 async def _reads(store: SharedStore) -> None:

@@ -83,10 +83,14 @@ class SqliteLedger:
 
         await self._write(settle)
 
-    async def release(self, place: Place, *, owner: str, reason: str | None = None) -> None:
+    async def release(
+        self, place: Place, *, owner: str, reason: str | None = None, tried: bool = False
+    ) -> None:
         def release(db: sqlite3.Connection) -> None:
             line, now_s = self._line(db, place), self._clock()
-            released = ledger_line.released(line, owner=owner, reason=reason, now_s=now_s)
+            released = ledger_line.released(
+                line, owner=owner, reason=reason, tried=tried, now_s=now_s
+            )
             if released is not None:
                 _keep(db, place, released)
 

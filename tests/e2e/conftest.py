@@ -5,22 +5,26 @@ adapted template) stays in `.aws-sam/e2e` until the next run.
 """
 
 import contextlib
-import ipaddress
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import pytest
 
-from e2e import stack
+from e2e import callers, logs, stack
 from e2e.adapt import adapt
+from e2e.codedeploy import CodeDeploy
+from e2e.leave_out import Change
+from e2e.local_vendors import VISIBLE_AFTER_S, Vendors
 from e2e.processes import free_port, run, server, tail
+from e2e.shelf import Shelf
+from e2e.templates import Templates
+from vendors.server import serving
 
 ROOT = stack.ROOT
 WORK = ROOT / ".aws-sam" / "e2e"
@@ -33,9 +37,20 @@ CLI = Path(sys.executable).parent / "steadyrag"
 KEYS = {"openai-api-key": "sk-local-openai", "pinecone-api-key": "pc-local"}
 """What the vendor servers take, under the names that the template defaults to."""
 
+LAST = (
+    "test_within_a_minute",
+    "test_release",
+    "test_smoke_hook",
+    "test_other_parameters",
+    "test_deleted",
+)
+"""Files that change what the others count on, in this order."""
+
 type Caller = Callable[[], httpx.Client]
 
 type Step = Callable[[str], contextlib.AbstractContextManager[None]]
+
+type Say = Callable[[str], None]
 
 
 class Command(Protocol):
@@ -46,6 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+    items.sort(key=lambda item: LAST.index(item.path.stem) if item.path.stem in LAST else -1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -108,28 +124,6 @@ def built(work: Path, step: Step) -> Path:
         return stack.build(SAM, work / "sam.log")
 
 
-@dataclass(frozen=True, slots=True)
-class Vendors:
-    """The local OpenAI and Pinecone."""
-
-    openai: str
-    pinecone: str
-
-    def asked(self) -> list[dict[str, Any]]:
-        """Every request that OpenAI got: its operation, body and connection number."""
-        listed: list[dict[str, Any]] = httpx.get(f"{self.openai}/_requests").json()
-        return listed
-
-    def asked_in_all(self) -> int:
-        """How many requests both have had."""
-        addresses = (self.openai, self.pinecone)
-        return sum(len(httpx.get(f"{address}/_requests").json()) for address in addresses)
-
-    def settle(self) -> None:
-        """Makes what has been written to the index visible now."""
-        httpx.post(f"{self.pinecone}/_settle").raise_for_status()
-
-
 @pytest.fixture(scope="session")
 def vendors(work: Path, step: Step, cloud: stack.Cloud) -> Iterator[Vendors]:
     openai, pinecone = free_port(), free_port()
@@ -137,6 +131,7 @@ def vendors(work: Path, step: Step, cloud: stack.Cloud) -> Iterator[Vendors]:
         *(sys.executable, "-m", "vendors"),
         *("--openai-port", str(openai), "--openai-key", KEYS["openai-api-key"]),
         *("--pinecone-port", str(pinecone), "--pinecone-key", KEYS["pinecone-api-key"]),
+        *("--visible-after-s", str(VISIBLE_AFTER_S)),
     ]
     env = {**cloud.environment(), "PYTHONPATH": str(ROOT / "tests")}
     with contextlib.ExitStack() as running:
@@ -148,9 +143,16 @@ def vendors(work: Path, step: Step, cloud: stack.Cloud) -> Iterator[Vendors]:
 
 
 @pytest.fixture(scope="session")
-def cloud(work: Path, step: Step) -> Iterator[stack.Cloud]:
+def codedeploy() -> Iterator[CodeDeploy]:
+    """What functions know as CodeDeploy, which the local AWS has none of."""
+    with serving(CodeDeploy()) as listening:
+        yield listening
+
+
+@pytest.fixture(scope="session")
+def cloud(work: Path, step: Step, codedeploy: CodeDeploy) -> Iterator[stack.Cloud]:
     """The local AWS, with the bucket that a deployment needs and the vendors' keys."""
-    local = stack.Cloud(free_port(), work)
+    local = stack.Cloud(free_port(), work, {"AWS_ENDPOINT_URL_CODEDEPLOY": codedeploy.url})
     with contextlib.ExitStack() as running:
         with step("local AWS"):
             log, env = work / "aws.log", local.server_environment()
@@ -202,14 +204,27 @@ def index_host(step: Step, shell: dict[str, str], command: Command) -> str:
 
 
 @pytest.fixture(scope="session")
-def app(built: Path, cloud: stack.Cloud, step: Step, say: Callable[[str], None]) -> Path:
-    """The build, adapted to the local AWS."""
-    folder = cloud.work / "app"
+def changes(
+    built: Path, cloud: stack.Cloud, step: Step, say: Callable[[str], None]
+) -> list[Change]:
+    """What adapting the build to the local AWS took."""
     with step("adapt the built template"):
-        changes = adapt(built, folder, python=LAMBDA_PYTHON)
-    for change in changes:
+        made = adapt(built, cloud.work / "app", python=LAMBDA_PYTHON)
+    for change in made:
         say(f"              {change}")
-    return folder
+    return made
+
+
+@pytest.fixture(scope="session")
+def templates() -> Templates:
+    """All that could be deployed."""
+    return Templates({"PineconeIndexHost": "docs.example.com"})
+
+
+@pytest.fixture(scope="session")
+def app(cloud: stack.Cloud, changes: list[Change]) -> Path:
+    """The build, adapted to the local AWS."""
+    return cloud.work / "app"
 
 
 @pytest.fixture(scope="session")
@@ -243,18 +258,28 @@ def anonymous(deployed: stack.Deployed) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def caller(deployed: stack.Deployed) -> Iterator[Caller]:
-    """Makes callers with the stack's first key, each at an address of its own: without an id
-    of the key, which the local AWS doesn't pass on, the address is what limits count."""
-    addresses = ipaddress.ip_network("198.51.100.0/24").hosts()
+    """Makes callers with the stack's first key, each at an address of its own."""
+    addresses = callers.ONE_BY_ONE.hosts()
     with contextlib.ExitStack() as open_clients:
 
         def make() -> httpx.Client:
-            # AWS takes the address from the connection, the local gateway from this header.
-            headers = {"x-api-key": deployed.api_key, "x-forwarded-for": str(next(addresses))}
-            client = httpx.Client(base_url=deployed.url, headers=headers, timeout=30)
+            client = callers.one(deployed.url, deployed.api_key, next(addresses))
             return open_clients.enter_context(client)
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def crowd(deployed: stack.Deployed) -> Iterator[httpx.Client]:
+    """Callers without number, whom no limit of one of them stops."""
+    with callers.crowd(deployed.url, deployed.api_key) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shelf(crowd: httpx.Client, cloud: stack.Cloud, deployed: stack.Deployed) -> Shelf:
+    """The documents of the stack."""
+    return Shelf(crowd, cloud.client("s3"), cloud.client("sqs"), deployed.outputs)
 
 
 @pytest.fixture
@@ -271,14 +296,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
             report.sections.append((f"the end of {log.name}", tail(log)))
         if cloud := getattr(item, "funcargs", {}).get("cloud"):
             with contextlib.suppress(Exception):
-                report.sections.append(("what the functions logged", _function_logs(cloud)))
+                report.sections.append(("what the functions logged", logs.recent(cloud)))
     return report
-
-
-def _function_logs(cloud: stack.Cloud) -> str:
-    logs = cloud.client("logs")
-    lines = []
-    for group in logs.describe_log_groups()["logGroups"]:
-        events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
-        lines += [f"{group['logGroupName']}: {event['message']}" for event in events]
-    return "\n".join(lines[-60:])

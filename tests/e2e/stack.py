@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """The local AWS: where it listens and where its files are kept."""
+    """The local AWS: where it listens and where its files are kept. `told` is what its
+    functions find in their environment besides."""
 
     port: int
     work: Path
+    told: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def endpoint(self) -> str:
@@ -52,6 +54,7 @@ class Cloud:
         every call against the policies of the role that calls."""
         return {
             **self.environment(),
+            **self.told,
             "AUTH": "true",
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.port),

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from e2e.conftest import Vendors
+from e2e.local_vendors import Vendors
 from e2e.stack import Cloud, Deployed
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 
-from e2e.conftest import Caller, Command, Vendors
+from e2e.conftest import Caller, Command
+from e2e.local_vendors import Vendors
 from e2e.stack import STACK, Cloud, Deployed
 
 TABLE = f"{STACK}-cache"

@@ -1,83 +1,112 @@
-"""A second release over the first, and the end of the stack."""
+"""A second release over the first, while callers go on asking."""
 
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from e2e import stack
-from e2e.conftest import KEYS, SAM, Step
+from e2e import logs, stack
+from e2e.conftest import KEYS, SAM, Say, Step
+from e2e.load import Record, under_load
+from e2e.shelf import Shelf
 from e2e.stack import Cloud, Deployed
+from e2e.waiting import until
+
+QUESTION = {"query": "How long are nightly backups kept?"}
+PAUSE_S = 0.2
+"""Between two requests of one caller; four of them ask about fifteen times a second."""
+
+ALIASED = ("SearchFunction", "HealthFunction", "DocumentsFunction", "IngestFunction")
 
 
-def test_a_new_release_and_a_changed_parameter_reach_the_alias(
-    client: httpx.Client,
+@pytest.fixture(scope="module")
+def before(cloud: Cloud, deployed: Deployed) -> dict[str, str]:
+    """The versions that had the traffic before."""
+    return {name: _live(cloud, deployed, name) for name in ALIASED}
+
+
+@pytest.fixture(scope="module")
+def asked(
+    before: dict[str, str],
+    crowd: httpx.Client,
+    shelf: Shelf,
     cloud: Cloud,
     app: Path,
-    deployed: Deployed,
     parameters: dict[str, str],
     step: Step,
-) -> None:
-    question = {"query": "How long are nightly backups kept?"}
-    assert client.post("/search", json=question).status_code == 200
+    say: Say,
+) -> Record:
+    """What callers got while the second release, with its keys in SSM, was deployed."""
+    assert crowd.post("/search", json=QUESTION).status_code == 200
     parameter_store = cloud.client("ssm")
     for name, value in KEYS.items():
         parameter_store.put_parameter(Name=f"/steadyrag/{name}", Value=value, Type="SecureString")
-    first = _live(cloud, deployed)
-    for function in ("SearchFunction", "HealthFunction"):
+    for function in ALIASED:
         (app / function / "RELEASE").write_text("the second\n")
-    with step("sam deploy of a second release, with its keys in SSM"):
-        stack.deploy(cloud, SAM, app / "template.json", {**parameters, "SecretStore": "ssm"})
-    second = _live(cloud, deployed)
-    assert second["FunctionVersion"] != first["FunctionVersion"]
+    callers = {
+        "held answers": lambda _: crowd.post("/search", json=QUESTION),
+        "new questions": lambda n: crowd.post("/search", json={"query": f"Who is number {n}?"}),
+        "documents": lambda n: shelf.post(
+            id=f"deployed/{n}.md", text=f"Number {n} was put while we deployed."
+        ),
+        "health": lambda _: crowd.get("/health/live"),
+    }
+    with under_load(callers, pause_s=PAUSE_S) as record:
+        with step("sam deploy of a second release under load, with its keys in SSM"):
+            stack.deploy(cloud, SAM, app / "template.json", {**parameters, "SecretStore": "ssm"})
+        seen = record.of("held answers")
+        until(lambda: record.of("held answers"), lambda count: count >= seen + 10)
+    counts = ", ".join(f"{record.of(name)} {name}" for name in callers)
+    failed = record.failures() or "none failed"
+    say(f"              {counts}; slowest {record.slowest_s:.1f} s; {failed}")
+    return record
+
+
+def test_nobody_who_asked_meanwhile_was_failed(asked: Record) -> None:
+    assert asked.failures() == {}, asked.bodies[:5]
+    assert asked.of("held answers") > 10
+
+
+def test_documents_that_came_meanwhile_are_all_indexed(asked: Record, shelf: Shelf) -> None:
+    for number in asked.taken["documents"]:
+        shelf.until(f"deployed/{number}.md", "indexed", namespace="default", within_s=60)
+    assert shelf.dead_letters() == []
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_aliases_moved_and_what_was_old_is_gone(
+    before: dict[str, str], cloud: Cloud, deployed: Deployed
+) -> None:
+    for name in ALIASED:
+        assert _live(cloud, deployed, name) != before[name], name
+    search = deployed.outputs["SearchFunction"]
+    versions = cloud.client("lambda").list_versions_by_function(FunctionName=search)["Versions"]
+    assert {v["Version"] for v in versions} == {"$LATEST", _live(cloud, deployed, "SearchFunction")}
+    started = [m for m in logs.messages(cloud, search) if m.startswith("START ")]
+    versions_in_order = [message.split("Version: ")[1].strip() for message in started]
+    assert before["SearchFunction"] in versions_in_order
+    assert set(versions_in_order[-10:]) == {_live(cloud, deployed, "SearchFunction")}
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_second_release_answers_with_what_it_was_given(
+    client: httpx.Client, cloud: Cloud, deployed: Deployed
+) -> None:
     live = cloud.client("lambda").get_function_configuration(
         FunctionName=deployed.outputs["SearchFunction"], Qualifier="live"
     )
     given = live["Environment"]["Variables"]
     assert given["STEADYRAG_OPENAI_API_KEY_FROM"] == "ssm:/steadyrag/openai-api-key"
-    assert "dynamodb" in _cache_tiers(client, question)  # where the first release left it
-    response = client.post("/search", json=question, headers={"cache-control": "no-cache"})
+    response = client.post("/search", json=QUESTION, headers={"cache-control": "no-cache"})
     assert response.status_code == 200, response.text
     assert response.json()["mode"] == "full"
     assert response.json()["cache"]["status"] == "bypass"
     assert "35 days" in response.json()["answer"]
 
 
-def test_a_deleted_stack_leaves_nothing(
-    client: httpx.Client, cloud: Cloud, deployed: Deployed, step: Step
-) -> None:
-    with step("sam delete"):
-        stack.delete(cloud, SAM)
-    assert client.get("/health/live").status_code in (403, 404)
-    assert cloud.client("lambda").list_functions()["Functions"] == []
-    assert cloud.client("lambda").list_layers()["Layers"] == []
-    # The local AWS doesn't keep what a nested stack asks to keep: tests/infra reads that it asks.
-    assert cloud.client("dynamodb").list_tables()["TableNames"] == []
-    buckets = [bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]]
-    assert buckets == [stack.BUCKET]
-    assert cloud.client("sqs").list_queues().get("QueueUrls", []) == []
-    assert cloud.client("sns").list_topics()["Topics"] == []
-    assert cloud.client("scheduler").list_schedules()["Schedules"] == []
-    assert cloud.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
-    assert cloud.client("appconfig").list_applications()["Items"] == []
-    assert cloud.client("logs").describe_log_groups()["logGroups"] == []
-    assert cloud.client("apigateway").get_rest_apis()["items"] == []
-    assert cloud.client("apigateway").get_api_keys()["items"] == []
-    roles = cloud.client("iam").list_roles()["Roles"]
-    left = [role["RoleName"] for role in roles if role["RoleName"].startswith(stack.STACK)]
-    assert [name.removeprefix(f"{stack.STACK}-").split("-")[0] for name in left] == [
-        "GatewayLogRole"  # other stacks' logs need it
-    ]
-
-
-def _cache_tiers(client: httpx.Client, question: dict[str, str]) -> list[str | None]:
-    """Of a few answers: a store that a busy machine makes slow is passed over."""
-    answers = [client.post("/search", json=question) for _ in range(3)]
-    assert {answer.status_code for answer in answers} == {200}
-    return [answer.json()["cache"]["tier"] for answer in answers]
-
-
-def _live(cloud: Cloud, deployed: Deployed) -> dict[str, Any]:
-    name = deployed.outputs["SearchFunction"]
+def _live(cloud: Cloud, deployed: Deployed, function: str) -> str:
+    """The version that has the traffic."""
+    name = deployed.outputs[function]
     alias: dict[str, Any] = cloud.client("lambda").get_alias(FunctionName=name, Name="live")
-    return alias
+    return str(alias["FunctionVersion"])

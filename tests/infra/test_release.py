@@ -54,7 +54,7 @@ def test_alarms_turn_a_release_back() -> None:
     assert "DEPLOYMENT_STOP_ON_ALARM" in found["AutoRollbackConfiguration"]["Events"]
     watched = {shown(alarm["Name"]) for alarm in found["AlarmConfiguration"]["Alarms"]}
     assert watched == {f"Release.Outputs.{name}" for name in alarms(template())}
-    assert found["ServiceRoleArn"] == {"Fn::GetAtt": ["ReleaseRole", "Arn"]}
+    assert found["ServiceRoleArn"] == {"Fn::GetAtt": ["Roles", "Outputs.ReleaseRole"]}
 
 
 def test_they_look_at_the_new_version_alone() -> None:

@@ -64,10 +64,7 @@ def test_a_deleted_stack_leaves_nothing(
     assert cloud.client("apigateway").get_rest_apis()["items"] == []
     assert cloud.client("apigateway").get_api_keys()["items"] == []
     roles = cloud.client("iam").list_roles()["Roles"]
-    left = [role["RoleName"] for role in roles if role["RoleName"].startswith(stack.STACK)]
-    assert [name.removeprefix(f"{stack.STACK}-").split("-")[0] for name in left] == [
-        "GatewayLogRole"  # other stacks' logs need it
-    ]
+    assert [role["RoleName"] for role in roles if role["RoleName"].startswith(stack.STACK)] == []
 
 
 def _cache_tiers(client: httpx.Client, question: dict[str, str]) -> list[str | None]:

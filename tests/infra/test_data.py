@@ -31,6 +31,10 @@ def bucket(**parameters: str) -> dict[str, Any]:
     return resource("AWS::S3::Bucket", "Documents", **parameters)
 
 
+def log_groups(**parameters: str) -> dict[str, dict[str, Any]]:
+    return dict(template(**parameters).nested("Logs").of_type("AWS::Logs::LogGroup"))
+
+
 class Recorder:
     """A boto3 session and its DynamoDB client, which keep what they are told."""
 
@@ -121,10 +125,9 @@ def test_the_teams_key_encrypts_everything_when_it_is_chosen(chosen: str, key: s
     for name in ("IngestQueue", "DeadQueue"):
         assert shown(queue(name, DataKmsKey=chosen)["KmsMasterKeyId"]) == key
         assert "SqsManagedSseEnabled" not in queue(name, DataKmsKey=chosen)
-    root = template(DataKmsKey=chosen)
-    for name, group in root.of_type("AWS::Logs::LogGroup"):
+    for name, group in log_groups(DataKmsKey=chosen).items():
         assert shown(group["KmsKeyId"]) == "Data.Outputs.KeyArn", name
-    assert "KmsKeyId" not in dict(template().of_type("AWS::Logs::LogGroup"))["SearchLogGroup"]
+    assert not [name for name, group in log_groups().items() if "KmsKeyId" in group]
 
 
 def test_the_key_that_is_made_is_turned_and_lets_in_the_services_that_need_it() -> None:

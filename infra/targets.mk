@@ -9,7 +9,7 @@ endif
 SAM := .venv-sam/bin/sam
 ENV ?= dev
 
-.PHONY: validate build bundle-size e2e deploy
+.PHONY: validate build bundle-size e2e deploy destroy
 validate: .venv-sam/.ready .venv-lint/.ready ## Check template.yaml and infra/ for what is known to go wrong
 	$(SAM) validate --region us-east-1
 	.venv-lint/bin/cfn-lint
@@ -30,3 +30,7 @@ deploy: .venv-sam/.ready ## Deploy into your AWS account: ENV=dev or prod, as sa
 		echo 'Put "PineconeIndexHost=..." into samconfig.toml; `steadyrag index create` prints it.'; exit 2; }
 	$(SAM) build
 	$(SAM) deploy --config-env $(ENV)
+	@.venv-sam/bin/python scripts/deployed.py $(ENV)
+
+destroy: .venv-sam/.ready ## Delete it again and say what stays: ENV=dev [DATA=1 removes the documents, too] [YES=1]
+	@.venv-sam/bin/python scripts/destroy.py $(ENV) $(if $(DATA),--data) $(if $(YES),--yes)

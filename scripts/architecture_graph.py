@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.cloudformation import Template, shown
-from infra.stack import FUNCTION, granted, template
+from infra.stack import FUNCTION, as_list, granted, role_of, template
 
 OUTSIDE = ("callers", "vendors", "codedeploy", "people")
 """What no template makes."""
@@ -111,11 +111,12 @@ class _Reader:
                 raise LookupError(f"{function}: events of type {kind} are not drawn")
 
     def _grants(self, name: str, function: Mapping[str, Any]) -> None:
-        role = shown(function["Role"]).split(".")[0]
-        for statement in granted(self._root, role):
+        for statement in granted(self._nested["Roles"], role_of(function)):
             if statement["Effect"] != "Allow":
                 continue
             for target in self._behind(statement["Resource"]):
+                self._graph.between(name, target)
+            for target in self._called(statement["Resource"]):
                 self._graph.between(name, target)
             if statement["Sid"] == "ReadVendorKeys":
                 self._graph.between(name, KEYS)
@@ -123,6 +124,17 @@ class _Reader:
         values = function["Environment"]["Variables"].values()
         named = [vendor for vendor in VENDORS if vendor in values]
         self._graph.nodes["vendors"] = sorted({*self._graph.nodes["vendors"], *named})
+
+    def _called(self, resource: Any) -> Iterator[str]:
+        """Functions that a role names before they are made."""
+        called = {
+            found[1]
+            for arn in as_list(resource)
+            if (found := re.search(r":function:([\w-]+)", shown(arn)))
+        }
+        for name, function in self._root.of_type(FUNCTION):
+            if function["FunctionName"] in called:
+                yield name
 
     def bucket_and_queues(self) -> None:
         data = self._nested["Data"]

@@ -33,7 +33,7 @@ GROUPS: Mapping[str, str] = {
     "Documents": "documents_bucket ingest_queue_url dead_queue_url",
     "Callers": "rate_limit key_rate_limit rate_limit_overrides trusted_keys key_namespaces "
     "live_config cors_origin",
-    "What it tells": "log_level metrics tracing",
+    "What it tells": "log_level metrics service tracing",
     "This machine": "host port data_dir local_aws api_key smoke_function",
 }
 """The settings' attributes, in the order of the page."""

@@ -28,6 +28,7 @@ FUNCTION = "AWS::Serverless::Function"
 LAYER = "AWS::Serverless::LayerVersion"
 API = "AWS::Serverless::Api"
 STACK = "AWS::CloudFormation::Stack"
+ROLE = "AWS::IAM::Role"
 
 NOT_LOCAL = {
     "DeploymentPreference": "gradual release by CodeDeploy, its smoke test and its alarms",
@@ -88,9 +89,21 @@ def _adapt_nested(name: str, stack: dict[str, Any], built: Path, into: Path) -> 
     changes = [*unknown_types(template), *tls_demands(template)]
     changes += dependents(template, {change.resource for change in changes if change.dropped})
     forget(template, {change.resource for change in changes if change.dropped})
+    changes += _role_arns(template)
     stack["TemplateURL"] = f"{name}.json"
     (into / stack["TemplateURL"]).write_text(json.dumps(template, indent=1))
     return [replace(change, resource=f"{name}/{change.resource}") for change in changes]
+
+
+def _role_arns(template: dict[str, Any]) -> Iterator[Change]:
+    """The local AWS forgets the attributes, and not the name, of what an update of a nested
+    stack leaves as it is."""
+    for name, output in template.get("Outputs", {}).items():
+        match output["Value"]:
+            case {"Fn::GetAtt": [role, "Arn"]} if template["Resources"][role]["Type"] == ROLE:
+                arn = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{{role}}}"
+                output["Value"] = {"Fn::Sub": arn}
+                yield Change(f"{name}.Value", "its ARN by its name", "lost by an update")
 
 
 def _adapt_function(

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from infra.cloudformation import Template, shown
-from infra.stack import as_list, granted, statements, template, transformed
+from infra.cloudformation import shown
+from infra.stack import as_list, granted, transformed
 
 type Grant = tuple[str, str, str]
 """Role, action, resource. What other resources know the name of is written as they do."""
@@ -11,23 +11,13 @@ type Grant = tuple[str, str, str]
 
 def every_grant(**parameters: str) -> set[Grant]:
     """All that is allowed to the roles of the stack that these parameters make."""
-    root = transformed(**parameters)
-    return set(_of_the_root(root)) | set(_of_the_nested(template(**parameters)))
-
-
-def _of_the_root(root: Template) -> Iterator[Grant]:
-    for role, _ in root.of_type("AWS::IAM::Role"):
-        for statement in granted(root, role):
-            yield from _grants(role, statement)
-
-
-def _of_the_nested(root: Template) -> Iterator[Grant]:
-    for name, nested in root.every():
-        if name == "Root":
-            continue
-        for role, properties in nested.of_type("AWS::IAM::Role"):
-            for statement in statements(properties):
-                yield from _grants(f"{name}.{role}", statement)
+    return {
+        grant
+        for stack, part in transformed(**parameters).every()
+        for role, _ in part.of_type("AWS::IAM::Role")
+        for statement in granted(part, role)
+        for grant in _grants(role if stack == "Root" else f"{stack}.{role}", statement)
+    }
 
 
 def _grants(role: str, statement: dict[str, object]) -> Iterator[Grant]:

@@ -53,14 +53,23 @@ def statements(policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from document.get("PolicyDocument", {}).get("Statement", [])
 
 
-def granted(chosen: Template, role: str) -> Iterator[dict[str, Any]]:
-    """Every statement that holds for a role of the root template."""
-    managed = dict(chosen.of_type("AWS::IAM::ManagedPolicy"))
-    properties = dict(chosen.of_type("AWS::IAM::Role"))[role]
+def granted(part: Template, role: str) -> Iterator[dict[str, Any]]:
+    """Every statement that holds for a role, its own and those of policies that it lists."""
+    managed = dict(part.of_type("AWS::IAM::ManagedPolicy"))
+    properties = dict(part.of_type("AWS::IAM::Role"))[role]
     yield from statements(properties)
     for policy in properties.get("ManagedPolicyArns", []):
         if isinstance(policy, dict):
             yield from statements(managed[policy["Ref"]])
+
+
+def role_of(function: dict[str, Any]) -> str:
+    """Logical id of a function's role, which is in infra/roles.yaml."""
+    stack, _, output = shown(function["Role"]).partition(".Outputs.")
+    assert stack == "Roles"
+    role, attribute = template().nested("Roles").raw["Outputs"][output]["Value"]["Fn::GetAtt"]
+    assert attribute == "Arn"
+    return str(role)
 
 
 def as_list(value: Any) -> list[Any]:

@@ -210,6 +210,31 @@ def test_a_nested_template_loses_what_is_not_known_and_what_needs_it(tmp_path: P
     }
 
 
+def test_a_nested_role_is_known_to_the_others_by_its_name(tmp_path: Path) -> None:
+    network = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "Network/template.yaml"},
+    }
+    template = {
+        "Resources": {
+            "Role": {"Type": "AWS::IAM::Role", "Properties": {}},
+            "Topic": {"Type": "AWS::SNS::Topic", "Properties": {}},
+        },
+        "Outputs": {
+            "RoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}},
+            "TopicName": {"Value": {"Fn::GetAtt": ["Topic", "TopicName"]}},
+        },
+    }
+    build = nested(built(tmp_path / "build", Network=network), template)
+    changes = adapt(build, tmp_path / "app", python=PYTHON)
+    outputs = json.loads((tmp_path / "app" / "Network.json").read_text())["Outputs"]
+    arn = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${Role}"
+    assert outputs["RoleArn"] == {"Value": {"Fn::Sub": arn}}
+    assert outputs["TopicName"] == template["Outputs"]["TopicName"]
+    told = {c.resource: c.dropped for c in changes if c.resource.startswith("Network/")}
+    assert told == {"Network/RoleArn.Value": False}
+
+
 def test_a_policy_no_longer_asks_for_tls_and_still_says_the_rest(tmp_path: Path) -> None:
     deny = {
         "Effect": "Deny",

@@ -35,6 +35,10 @@ def body(chosen: Template) -> dict[str, Any]:
     return definition
 
 
+def logs(**parameters: str) -> Template:
+    return template(**parameters).nested("Logs")
+
+
 def methods(definition: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (method.upper(), path): said
@@ -134,27 +138,23 @@ def test_each_request_is_written_down_with_what_is_asked_of_a_log() -> None:
         *("$context.integration.latency", "$context.error.message"),
         *("$context.error.responseType", "$context.xrayTraceId", "$context.requestTimeEpoch"),
     }
-    groups = dict(template().of_type("AWS::Logs::LogGroup"))
-    assert groups["AccessLogGroup"]["RetentionInDays"]
     (stage,) = dict(transformed().of_type("AWS::ApiGateway::Stage")).values()
-    assert "AccessLogGroup" in json.dumps(stage["AccessLogSetting"])
+    assert shown(stage["AccessLogSetting"]["DestinationArn"]) == "Logs.Outputs.AccessArn"
+    assert shown(logs().raw["Outputs"]["AccessArn"]["Value"]) == "AccessLogGroup.Arn"
+    assert dict(logs().of_type("AWS::Logs::LogGroup"))["AccessLogGroup"]["RetentionInDays"]
 
 
-def test_the_stage_waits_for_the_accounts_role_where_the_stack_sets_it() -> None:
-    ((name, account),) = template().of_type("AWS::ApiGateway::Account")
+def test_the_stack_whose_log_the_stage_waits_for_sets_the_accounts_role() -> None:
+    ((name, account),) = logs().of_type("AWS::ApiGateway::Account")
     assert account["CloudWatchRoleArn"] == {"Fn::GetAtt": ["GatewayLogRole", "Arn"]}
-    assert {"Ref": name} in API["AccessLogSetting"]["DestinationArn"]["Fn::Select"][1]
-    resources = template().raw["Resources"]
+    resources = logs().raw["Resources"]
     assert {resources[n]["DeletionPolicy"] for n in (name, "GatewayLogRole")} == {"Retain"}
 
 
 def test_an_account_that_others_have_set_up_is_left_alone() -> None:
-    chosen = template(ManageApiGatewayAccount="false")
+    chosen = logs(ManageApiGatewayAccount="false")
     assert not list(chosen.of_type("AWS::ApiGateway::Account"))
-    assert "GatewayLogRole" not in dict(chosen.of_type("AWS::IAM::Role"))
-    (api,) = dict(chosen.of_type("AWS::Serverless::Api")).values()
-    group = {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
-    assert api["AccessLogSetting"]["DestinationArn"] == group
+    assert not list(chosen.of_type("AWS::IAM::Role"))
 
 
 def test_a_browser_may_use_every_method_and_send_what_clients_need() -> None:

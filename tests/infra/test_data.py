@@ -8,6 +8,7 @@ from infra.cloudformation import Template, shown
 from infra.stack import FUNCTION, KEY, environment, template
 from steadyrag.adapters.dynamodb_table import create_table
 from steadyrag.domain.objects import PREFIX
+from steadyrag.reconcile_step import MOST_ATTEMPTS
 from steadyrag.settings import load
 
 
@@ -29,6 +30,10 @@ def table(name: str, **parameters: str) -> dict[str, Any]:
 
 def bucket(**parameters: str) -> dict[str, Any]:
     return resource("AWS::S3::Bucket", "Documents", **parameters)
+
+
+def log_groups(**parameters: str) -> dict[str, dict[str, Any]]:
+    return dict(template(**parameters).nested("Logs").of_type("AWS::Logs::LogGroup"))
 
 
 class Recorder:
@@ -121,10 +126,9 @@ def test_the_teams_key_encrypts_everything_when_it_is_chosen(chosen: str, key: s
     for name in ("IngestQueue", "DeadQueue"):
         assert shown(queue(name, DataKmsKey=chosen)["KmsMasterKeyId"]) == key
         assert "SqsManagedSseEnabled" not in queue(name, DataKmsKey=chosen)
-    root = template(DataKmsKey=chosen)
-    for name, group in root.of_type("AWS::Logs::LogGroup"):
+    for name, group in log_groups(DataKmsKey=chosen).items():
         assert shown(group["KmsKeyId"]) == "Data.Outputs.KeyArn", name
-    assert "KmsKeyId" not in dict(template().of_type("AWS::Logs::LogGroup"))["SearchLogGroup"]
+    assert not [name for name, group in log_groups().items() if "KmsKeyId" in group]
 
 
 def test_the_key_that_is_made_is_turned_and_lets_in_the_services_that_need_it() -> None:
@@ -207,13 +211,15 @@ def test_of_all_buckets_only_this_one_may_send() -> None:
     assert data().raw["Resources"]["Documents"]["DependsOn"] == "IngestQueuePolicy"
 
 
-def test_a_message_is_out_of_sight_for_six_times_a_batchs_time_and_set_aside_after_five() -> None:
+def test_a_message_is_out_of_sight_for_six_times_a_batchs_time() -> None:
     ingest = dict(template().of_type(FUNCTION))["IngestFunction"]
     assert queue("IngestQueue")["VisibilityTimeout"] == 6 * ingest["Timeout"]
-    assert queue("IngestQueue")["RedrivePolicy"] == {
-        "deadLetterTargetArn": {"Fn::GetAtt": ["DeadQueue", "Arn"]},
-        "maxReceiveCount": 5,
-    }
+
+
+def test_the_queue_sets_a_message_aside_later_than_the_function_which_knows_why() -> None:
+    redrive = queue("IngestQueue")["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadQueue", "Arn"]}
+    assert redrive["maxReceiveCount"] >= MOST_ATTEMPTS + 2
     assert queue("DeadQueue")["MessageRetentionPeriod"] == 14 * 24 * 3600
     allowed = queue("DeadQueue")["RedriveAllowPolicy"]
     source = f"arn:aws:sqs:eu-west-1:123456789012:{queue('IngestQueue')['QueueName']}"

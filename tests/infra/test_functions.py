@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra.cloudformation import ROOT
+from e2e.leave_out import mentions
+from infra.cloudformation import ROOT, shown
 from infra.stack import FUNCTION, environment, template, transformed
 from steadyrag.domain.limits import Rules, parse_limit
 from steadyrag.settings import VARIABLES, load
@@ -54,12 +55,18 @@ def test_a_function_runs_on_python_and_is_traced(name: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_logs_into_a_group_of_its_own_that_is_not_kept_forever(name: str) -> None:
-    groups = dict(template(LogRetentionDays="7").of_type("AWS::Logs::LogGroup"))
-    group = groups[FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]]
+    logs = template(LogRetentionDays="7").nested("Logs")
+    stack, _, output = shown(FUNCTIONS[name]["LoggingConfig"]["LogGroup"]).partition(".Outputs.")
+    assert stack == "Logs"
+    groups = dict(logs.of_type("AWS::Logs::LogGroup"))
+    group = groups[logs.raw["Outputs"][output]["Value"]["Ref"]]
     assert group["LogGroupName"] == f"/aws/lambda/{FUNCTIONS[name]['FunctionName']}"
     assert group["RetentionInDays"] == "7"
-    groups_used = [f["LoggingConfig"]["LogGroup"]["Ref"] for f in FUNCTIONS.values()]
-    assert len(groups_used) == len(set(groups_used))
+
+
+def test_a_function_is_made_after_what_it_may_do_and_where_it_logs() -> None:
+    for name, function in FUNCTIONS.items():
+        assert {"Roles", "Logs"} <= set(mentions(function)), name
 
 
 def test_another_model_stands_in_only_when_it_is_named() -> None:
@@ -100,7 +107,7 @@ def test_a_default_is_the_same_deployed_as_on_a_laptop() -> None:
         *("STEADYRAG_EMBEDDER", "STEADYRAG_INDEX", "STEADYRAG_RERANKER", "STEADYRAG_GENERATOR"),
         *("STEADYRAG_OPENAI_API_KEY_FROM", "STEADYRAG_PINECONE_API_KEY_FROM"),
         *("STEADYRAG_PINECONE_INDEX_HOST", "STEADYRAG_TABLE_PREFIX", "STEADYRAG_LIVE_CONFIG"),
-        *("STEADYRAG_RATE_LIMIT", "STEADYRAG_METRICS", "STEADYRAG_TRACING"),
+        *("STEADYRAG_RATE_LIMIT", "STEADYRAG_METRICS", "STEADYRAG_TRACING", "STEADYRAG_SERVICE"),
         "STEADYRAG_KEY_NAMESPACES",
     }
     deployed = load(given).model_dump(by_alias=True)

@@ -16,6 +16,11 @@ def alarms(chosen: Template) -> dict[str, dict[str, Any]]:
     return dict(chosen.nested("Release").of_type("AWS::CloudWatch::Alarm"))
 
 
+def dimensions(name: str) -> dict[str, str]:
+    listed = alarms(template())[name]["Dimensions"]
+    return {part["Name"]: shown(part["Value"]) for part in listed}
+
+
 def group(**parameters: str) -> dict[str, Any]:
     ((_, found),) = transformed(**parameters).of_type("AWS::CodeDeploy::DeploymentGroup")
     return found
@@ -54,19 +59,25 @@ def test_alarms_turn_a_release_back() -> None:
     assert "DEPLOYMENT_STOP_ON_ALARM" in found["AutoRollbackConfiguration"]["Events"]
     watched = {shown(alarm["Name"]) for alarm in found["AlarmConfiguration"]["Alarms"]}
     assert watched == {f"Release.Outputs.{name}" for name in alarms(template())}
-    assert found["ServiceRoleArn"] == {"Fn::GetAtt": ["ReleaseRole", "Arn"]}
+    assert found["ServiceRoleArn"] == {"Fn::GetAtt": ["Roles", "Outputs.ReleaseRole"]}
 
 
-def test_they_look_at_the_new_version_alone() -> None:
+def test_errors_and_time_are_those_of_the_new_version_alone() -> None:
     passed = dict(transformed(**CANARY).of_type("AWS::CloudFormation::Stack"))["Release"]
     version = passed["Parameters"]["Version"]["Fn::GetAtt"]
     assert transformed(**CANARY).raw["Resources"][version[0]]["Type"] == "AWS::Lambda::Version"
     assert version[1] == "Version"
-    for name, alarm in alarms(template()).items():
-        dimensions = {part["Name"]: shown(part["Value"]) for part in alarm["Dimensions"]}
-        assert dimensions.keys() == {"FunctionName", "Resource", "ExecutedVersion"}, name
-        assert dimensions["ExecutedVersion"] == "SearchFunction.Version.Version"
-        assert dimensions["Resource"] == "SearchFunction:live"
+    for name in ("Errors", "Slow"):
+        assert dimensions(name) == {
+            "FunctionName": "SearchFunction",
+            "Resource": "SearchFunction:live",
+            "ExecutedVersion": "SearchFunction.Version.Version",
+        }
+
+
+def test_what_lambda_refuses_is_counted_for_both_versions_as_it_is_refused_for_both() -> None:
+    expected = {"FunctionName": "SearchFunction", "Resource": "SearchFunction:live"}
+    assert dimensions("Throttles") == expected
 
 
 def test_two_bad_minutes_of_three_are_enough_and_silence_is_none() -> None:

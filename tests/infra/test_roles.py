@@ -6,12 +6,23 @@ from typing import Any
 
 import pytest
 
+from infra.cloudformation import Template
 from infra.grants import every_grant
-from infra.stack import FUNCTION, KEY, as_list, environment, granted, statements, template
+from infra.stack import (
+    FUNCTION,
+    KEY,
+    as_list,
+    environment,
+    granted,
+    role_of,
+    statements,
+    template,
+)
 from steadyrag.adapters import dynamodb
 from steadyrag.settings import load
 
 INTERFACES = "arn:aws:ec2:eu-west-1:123456789012:*/*"
+PARAMETER = "arn:aws:ssm:eu-west-1:123456789012:parameter/steadyrag/{}-api-key"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:steadyrag/{}-api-key-??????"
 
 type Allowed = dict[str, set[str]]
@@ -19,8 +30,9 @@ type Allowed = dict[str, set[str]]
 
 
 def log(function: str) -> Allowed:
+    group = f"arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/stack-{function}:*"
     return {
-        f"{function}LogGroup.Arn": {"logs:CreateLogStream", "logs:PutLogEvents"},
+        group: {"logs:CreateLogStream", "logs:PutLogEvents"},
         "*": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"},
     }
 
@@ -28,6 +40,8 @@ def log(function: str) -> Allowed:
 VENDORS: Allowed = {
     SECRET.format("openai"): {"secretsmanager:GetSecretValue"},
     SECRET.format("pinecone"): {"secretsmanager:GetSecretValue"},
+    PARAMETER.format("openai"): {"ssm:GetParameter"},
+    PARAMETER.format("pinecone"): {"ssm:GetParameter"},
     KEY: {"kms:Decrypt"},
 }
 SHARED: Allowed = {
@@ -61,26 +75,27 @@ NETWORK: Allowed = {
     "Network.Outputs.CacheArn": {"elasticache:Connect"},
     "Network.Outputs.CacheUserArn": {"elasticache:Connect"},
 }
+LAMBDA = "arn:aws:lambda:eu-west-1:123456789012:function:stack-"
 TRAFFIC = {"lambda:GetAlias", "lambda:GetProvisionedConcurrencyConfig", "lambda:UpdateAlias"}
-OBJECTS = "${Data.Outputs.DocumentsBucketArn}/documents/*"
+OBJECTS = "Data.Outputs.DocumentsBucketArn/documents/*"
 BUCKET = "Data.Outputs.DocumentsBucketArn"
 
 ROLES: dict[str, list[Allowed]] = {
-    "SearchRole": [log("Search"), VENDORS, SHARED, LIVE, DATA_KEY, NETWORK],
-    "HealthRole": [
-        *(log("Health"), VENDORS, DATA_KEY, NETWORK),
+    "Roles.SearchRole": [log("search"), VENDORS, SHARED, LIVE, DATA_KEY, NETWORK],
+    "Roles.HealthRole": [
+        *(log("health"), VENDORS, DATA_KEY, NETWORK),
         {"Data.Outputs.CacheTableArn": {"dynamodb:BatchGetItem"}},
     ],
-    "DocumentsRole": [
-        *(log("Documents"), SHARED, LIVE, LEDGER, DATA_KEY, NETWORK),
+    "Roles.DocumentsRole": [
+        *(log("documents"), SHARED, LIVE, LEDGER, DATA_KEY, NETWORK),
         {
             OBJECTS: {"s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"},
             BUCKET: {"s3:ListBucket"},
             "Data.Outputs.IngestQueueArn": {"sqs:SendMessage"},
         },
     ],
-    "IngestRole": [
-        *(log("Ingest"), VENDORS, SHARED, LEDGER, DATA_KEY, NETWORK),
+    "Roles.IngestRole": [
+        *(log("ingest"), VENDORS, SHARED, LEDGER, DATA_KEY, NETWORK),
         {
             "Data.Outputs.DocumentsTableArn": {"dynamodb:Query"},
             OBJECTS: {"s3:GetObject"},
@@ -92,20 +107,20 @@ ROLES: dict[str, list[Allowed]] = {
             "Data.Outputs.DeadQueueArn": {"sqs:SendMessage"},
         },
     ],
-    "SmokeRole": [
-        log("Smoke"),
+    "Roles.SmokeRole": [
+        log("smoke"),
         {
-            "${SearchFunction.Arn}:*": {"lambda:InvokeFunction"},
+            f"{LAMBDA}search:*": {"lambda:InvokeFunction"},
             "arn:aws:codedeploy:eu-west-1:123456789012:deploymentgroup:stack-*/*": {
                 "codedeploy:PutLifecycleEventHookExecutionStatus"
             },
         },
     ],
-    "ReleaseRole": [
+    "Roles.ReleaseRole": [
         {
-            "SearchFunction.Arn": TRAFFIC,
-            "${SearchFunction.Arn}:live": TRAFFIC,
-            "SmokeFunction.Arn": {"lambda:InvokeFunction"},
+            f"{LAMBDA}search": TRAFFIC,
+            f"{LAMBDA}search:live": TRAFFIC,
+            f"{LAMBDA}smoke": {"lambda:InvokeFunction"},
             "*": {"cloudwatch:DescribeAlarms"},
         }
     ],
@@ -143,6 +158,10 @@ EVERYTHING = {
 }
 
 
+def roles(**parameters: str) -> Template:
+    return template(**parameters).nested("Roles")
+
+
 def test_with_every_option_each_role_may_do_what_is_listed_here_and_nothing_else() -> None:
     granted_now = every_grant(**EVERYTHING)
     assert granted_now - ALLOWED == set()
@@ -151,6 +170,14 @@ def test_with_every_option_each_role_may_do_what_is_listed_here_and_nothing_else
 
 def test_as_it_comes_a_role_may_do_no_more_than_that() -> None:
     assert every_grant() - ALLOWED == set()
+
+
+@pytest.mark.parametrize(("option", "part"), [("DataKmsKey", DATA_KEY), ("CacheMode", NETWORK)])
+def test_an_option_alone_gives_each_role_what_it_brings(option: str, part: Allowed) -> None:
+    granted_now = every_grant(**{option: EVERYTHING[option]})
+    brought = {(resource, action) for resource, actions in part.items() for action in actions}
+    for role in (role for role, parts in ROLES.items() if part in parts):
+        assert {(role, action, resource) for resource, action in brought} <= granted_now
 
 
 def test_no_action_is_a_pattern_and_few_hold_for_everything() -> None:
@@ -162,7 +189,8 @@ def test_policies_of_aws_are_held_by_the_gateways_role_alone() -> None:
     """API Gateway refuses a role for its logs that may do less than this one."""
     held = {
         role: policy
-        for role, properties in template(**EVERYTHING).of_type("AWS::IAM::Role")
+        for _, part in template(**EVERYTHING).every()
+        for role, properties in part.of_type("AWS::IAM::Role")
         for policy in properties.get("ManagedPolicyArns", [])
         if isinstance(policy, str)
     }
@@ -184,16 +212,24 @@ def test_a_role_is_taken_by_the_one_service_that_it_is_for() -> None:
 
 
 def test_no_two_functions_share_a_role() -> None:
-    roles = [function["Role"]["Fn::GetAtt"][0] for _, function in template().of_type(FUNCTION)]
-    assert len(roles) == len(set(roles))
+    held = [role_of(function) for _, function in template().of_type(FUNCTION)]
+    assert len(held) == len(set(held))
 
 
 @pytest.mark.parametrize("name", dict(template().of_type(FUNCTION)))
 def test_a_function_writes_no_log_but_its_own(name: str) -> None:
     function = dict(template().of_type(FUNCTION))[name]
-    found = granted(template(), function["Role"]["Fn::GetAtt"][0])
+    found = granted(roles(), role_of(function))
     (logs,) = [s for s in found if "logs:PutLogEvents" in as_list(s["Action"])]
-    assert logs["Resource"] == {"Fn::GetAtt": [function["LoggingConfig"]["LogGroup"]["Ref"], "Arn"]}
+    assert logs["Resource"].endswith(f":log-group:/aws/lambda/{function['FunctionName']}:*")
+
+
+def test_what_a_role_names_before_it_is_made_is_called_so() -> None:
+    """A role is made before the functions, so it can't refer to those that it is about."""
+    functions = dict(template().of_type(FUNCTION))
+    assert f"{LAMBDA}search".endswith(f":{functions['SearchFunction']['FunctionName']}")
+    assert f"{LAMBDA}smoke".endswith(f":{functions['SmokeFunction']['FunctionName']}")
+    assert functions["SearchFunction"]["AutoPublishAlias"] == "live"
 
 
 @pytest.mark.parametrize(
@@ -215,21 +251,15 @@ def test_a_function_may_read_exactly_the_keys_that_its_settings_name(
     function = dict(chosen.of_type(FUNCTION))[name]
     named = "ssm:/rag/openai" if store == "ssm" else "secretsmanager:rag/openai"
     assert load(environment(function)).openai_api_key_from == named
-    found = granted(chosen, function["Role"]["Fn::GetAtt"][0])
+    found = granted(chosen.nested("Roles"), role_of(function))
     (keys,) = [s for s in found if s["Action"] == action]
     assert keys["Resource"] == [arn, arn.replace("openai", "pinecone")]
 
 
 def test_a_function_may_decrypt_with_the_deployers_own_key_when_one_is_named() -> None:
     for given, expected in (("", []), (KEY, [KEY])):
-        (policy,) = [
-            properties
-            for name, properties in template(SecretsKmsKeyArn=given).of_type(
-                "AWS::IAM::ManagedPolicy"
-            )
-            if name == "VendorKeysPolicy"
-        ]
-        decrypts = [s["Resource"] for s in statements(policy) if s["Action"] == "kms:Decrypt"]
+        policy = _policy("VendorKeysPolicy", SecretsKmsKeyArn=given)
+        decrypts = [s["Resource"] for s in policy if s["Action"] == "kms:Decrypt"]
         assert decrypts == expected
 
 
@@ -259,5 +289,5 @@ def test_what_may_be_done_with_the_shared_table_is_what_the_store_does() -> None
 
 
 def _policy(name: str, **parameters: str) -> list[dict[str, Any]]:
-    chosen = template(**parameters)
-    return list(statements(dict(chosen.of_type("AWS::IAM::ManagedPolicy"))[name]))
+    policies = dict(roles(**parameters).of_type("AWS::IAM::ManagedPolicy"))
+    return list(statements(policies[name]))

@@ -98,12 +98,24 @@ def _adapt_nested(name: str, stack: dict[str, Any], built: Path, into: Path) -> 
 def _role_arns(template: dict[str, Any]) -> Iterator[Change]:
     """The local AWS forgets the attributes, and not the name, of what an update of a nested
     stack leaves as it is."""
-    for name, output in template.get("Outputs", {}).items():
-        match output["Value"]:
-            case {"Fn::GetAtt": [role, "Arn"]} if template["Resources"][role]["Type"] == ROLE:
-                arn = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{{role}}}"
-                output["Value"] = {"Fn::Sub": arn}
-                yield Change(f"{name}.Value", "its ARN by its name", "lost by an update")
+    roles = {name for name, one in template["Resources"].items() if one["Type"] == ROLE}
+    for section in ("Resources", "Outputs"):
+        for name, part in template.get(section, {}).items():
+            named = _by_name(part, roles)
+            if named != part:
+                template[section][name] = named
+                yield Change(f"{name}", "a role's ARN by its name", "lost by an update")
+
+
+def _by_name(part: Any, roles: set[str]) -> Any:
+    match part:
+        case {"Fn::GetAtt": [role, "Arn"]} if role in roles:
+            return {"Fn::Sub": f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{{role}}}"}
+        case dict():
+            return {key: _by_name(value, roles) for key, value in part.items()}
+        case list():
+            return [_by_name(value, roles) for value in part]
+    return part
 
 
 def _adapt_function(

@@ -61,11 +61,7 @@ def test_metrics_are_printed_as_cloudwatch_reads_them(
             assert directive["Namespace"] == NAMESPACE
             for dimension in (name for names in directive["Dimensions"] for name in names):
                 value = document[dimension]
-                assert (
-                    value == "steadyrag"
-                    if dimension == "service"
-                    else value in DIMENSIONS[dimension]
-                )
+                assert value == STACK if dimension == "service" else value in DIMENSIONS[dimension]
             for metric in directive["Metrics"]:
                 assert UNITS[metric["Name"]] == metric["Unit"]
                 assert all(isinstance(value, float | int) for value in document[metric["Name"]])

@@ -25,7 +25,7 @@ from steadyrag.domain.ledger import Outcome
 from steadyrag.domain.objects import Attributes
 from tcp_proxy import TcpProxy
 
-LIMIT_S, SLACK_S = 0.5, 1.0
+LIMIT_S, SLACK_S = 1.5, 1.5
 
 type Call = Callable[["World"], Awaitable[Any]]
 

@@ -176,6 +176,12 @@ def test_everything_built_by_make_has_its_target() -> None:
             assert f"\nbuild-{name}:" in (ROOT / folder / "Makefile").read_text()
 
 
+def test_lambda_does_not_take_messages_that_wait_for_a_loop() -> None:
+    """It would stop one that is sent again the sixteenth time."""
+    transformed = dict(template().of_type(FUNCTION))["IngestFunction"]
+    assert transformed["RecursiveLoop"] == "Allow"
+
+
 def test_what_a_schedule_asks_is_sent_to_the_released_version() -> None:
     targets = {
         name: schedule["Target"]["Arn"]

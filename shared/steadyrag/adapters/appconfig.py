@@ -6,7 +6,7 @@ one starts a new session, which brings the whole document.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
@@ -70,7 +70,8 @@ class AppConfigSource:
 
 def _latest(client: Any, token: str) -> tuple[Polled, str]:
     answer = client.get_latest_configuration(ConfigurationToken=token)
-    document: bytes = answer["Configuration"].read(LARGEST_BYTES + 1)
+    with closing(answer["Configuration"]) as body:
+        document: bytes = body.read(LARGEST_BYTES + 1)
     asked_s = int(answer["NextPollIntervalInSeconds"])
     poll_after_s = min(max(asked_s, LEAST_INTERVAL_S), LONGEST_INTERVAL_S)
     return Polled(document or None, poll_after_s), str(answer["NextPollConfigurationToken"])

@@ -100,6 +100,7 @@ class Indexing:
     nothing is embedded before everybody has been told and the ledger has been written: for
     runs that are tried again and again while one of these is down.
 
+    reading: the document that is being parsed and chunked, or was when the run ended.
     done: chunks of each document that is in the index as it should be, by id.
     advanced: documents of which something has been written, finished or not.
     failures: why the others are not, by id. Those in neither had not been finished.
@@ -117,6 +118,7 @@ class Indexing:
         progress: Progress = lambda summary, document_id: None,
     ) -> None:
         self.summary = IngestSummary()
+        self.reading: str | None = None
         self.done: dict[str, int] = {}
         self.advanced: set[str] = set()
         self.failures: dict[str, SteadyragError] = {}
@@ -141,7 +143,9 @@ class Indexing:
         when the run should end."""
         try:
             if not await self._is_unchanged(document, record):
+                self.reading = document.document_id
                 chunks = await asyncio.to_thread(self._chunks_of, document)
+                self.reading = None
                 await self._index(document, record, chunks)
         except UnreadableDocument as problem:
             self.fail(document.document_id, problem)

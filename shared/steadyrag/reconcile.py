@@ -25,6 +25,12 @@ from steadyrag.domain.objects import Place, is_older
 from steadyrag.reconcile_parts import Later, ReconcileParts, Result, Settled, Wanted, later
 from steadyrag.reconcile_step import Step
 
+_FOR_OTHERS = 0.4
+"""Of the time, when there are documents under suspicion: they get the rest, lest they are
+blamed for time that others used."""
+_FOR_A_SUSPECT = 0.5
+"""Of the time, at least; else it waits for another run."""
+
 
 async def reconcile(
     wanted: Mapping[Place, Wanted],
@@ -40,19 +46,27 @@ async def reconcile(
     and its process must be dead or done when both have passed. Never raises for a
     dependency's failure.
     """
-    ends_at = parts.clock() + seconds
+    began_at = parts.clock()
+    ends_at = began_at + seconds
     results: dict[Place, Result] = {}
     entries = await _look_up(wanted, parts, results)
     for place, entry in entries.items():
         if known := _known(wanted[place], entry):
             results[place] = known
-    for group in _groups([place for place in wanted if place not in results], entries):
-        left_s = ends_at - parts.clock()
-        if left_s <= 0:
+    groups, suspects = _groups([place for place in wanted if place not in results], entries)
+
+    async def run(group: Sequence[Place], ends_at: float, at_least_s: float = 0.0) -> None:
+        if ends_at - parts.clock() <= at_least_s:
             results.update(dict.fromkeys(group, Later("no time was left", 0)))
-        else:
-            step = Step(parts, group[0].namespace, owner, until=ends_at + grace_s, rebuild=rebuild)
-            results.update(await step.run({place: wanted[place] for place in group}, ends_at))
+            return
+        step = Step(parts, group[0].namespace, owner, until=until, rebuild=rebuild)
+        results.update(await step.run({place: wanted[place] for place in group}, ends_at))
+
+    until = ends_at + grace_s
+    for group in groups:
+        await run(group, began_at + _FOR_OTHERS * seconds if suspects else ends_at)
+    for suspect in suspects:
+        await run([suspect], ends_at, _FOR_A_SUSPECT * seconds)
     return results
 
 
@@ -80,15 +94,16 @@ def _known(wanted: Wanted, entry: Entry | None) -> Settled | None:
 
 def _groups(
     places: Sequence[Place], entries: Mapping[Place, Entry | None]
-) -> Iterable[list[Place]]:
-    """Places of one namespace together. A document that was tried in vain before, as its
-    process died perhaps, goes alone and last, so that it takes no other one along; the one
-    that was so most often goes after the others, in which it may not be the same each time."""
+) -> tuple[list[list[Place]], list[Place]]:
+    """Places of one namespace together; and the suspects. A document that was tried in vain
+    before, as its process died perhaps, goes alone and last, so that it takes no other one
+    along; the one that was so most often goes after the others, in which it may not be the
+    same each time."""
     attempts = {place: entry.attempts if entry else 0 for place, entry in entries.items()}
     suspects = [place for place in places if attempts[place]]
     others = [place for place in places if not attempts[place]]
-    for namespace in dict.fromkeys(place.namespace for place in others):
-        yield [place for place in others if place.namespace == namespace]
+    namespaces = dict.fromkeys(place.namespace for place in others)
+    groups = [[place for place in others if place.namespace == name] for name in namespaces]
     random.shuffle(suspects)
     suspects.sort(key=attempts.__getitem__)
-    yield from ([place] for place in suspects)
+    return groups, suspects

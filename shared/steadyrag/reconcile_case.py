@@ -17,7 +17,7 @@ class Case:
     object: what the bucket held, None for nothing. `error`: why it could not be read.
     known: the index holds it already. `elsewhere`: it is another bucket's, none of ours.
     removed: nothing of it is left in the index. `read`: its content has been fetched.
-    taken: it was begun with. `title`: as its content says.
+    title: as its content says.
     """
 
     place: Place
@@ -29,7 +29,6 @@ class Case:
     elsewhere: bool = False
     removed: bool = False
     read: bool = False
-    taken: bool = False
     title: str = ""
 
     @property

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from steadyrag.domain.documents import FoundDocument, ParsedDocument, UnreadableDocument
-from steadyrag.domain.errors import DependencyError, SteadyragError, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, SteadyragError, Unavailable
 from steadyrag.domain.ledger import Fetched
 from steadyrag.domain.objects import Attributes, origin
 from steadyrag.indexing import Hopeless, Indexing
@@ -38,16 +38,20 @@ class Vanished(SteadyragError):
 
 
 class Feed:
-    """`run` once. No further object is begun with after `taking_until`, by the parts' clock."""
+    """`run` once. No further object is begun with after `taking_until`, by the parts' clock.
+    `fetching` tells whether it waits for the bucket, or did when the run ended."""
 
     def __init__(self, parts: ReconcileParts, indexing: Indexing, *, taking_until: float) -> None:
         self._parts = parts
         self._indexing = indexing
         self._taking_until = taking_until
         self._lost = 0
+        self._down: DependencyError | None = None
+        self.fetching = False
 
     async def run(self, cases: Sequence[Case]) -> None:
-        """The smallest first. Raises `Hopeless`, and `Unavailable` when there is no room."""
+        """The smallest first. Objects that the bucket does not hand out have an `error`, as have
+        all when it is down. Raises `Hopeless`, and `Unavailable` when there is no room."""
         ordered = sorted(cases, key=_size)
         small = [case for case in ordered if _size(case) <= SMALL_BYTES]
         groups = [small, *([case] for case in ordered if _size(case) > SMALL_BYTES)]
@@ -74,10 +78,14 @@ class Feed:
             for number, case in enumerate(cases):
                 if number and self._parts.clock() >= self._taking_until:
                     return
-                case.taken = True
+                if self._down is not None:
+                    case.error = self._down
+                    continue
                 path = files[number % 2]
                 fetch, ahead = ahead or self._fetch(case, path), None
+                self.fetching = True
                 content = await self._content(case, fetch)
+                self.fetching = False
                 if number + 1 < len(cases):
                     ahead = self._fetch(cases[number + 1], files[1 - number % 2])
                 if content is not None:
@@ -108,10 +116,9 @@ class Feed:
             return None
         except DependencyError as error:
             case.error = error
-            self._indexing.fail(case.id, error)
-            self._lost += 1
-            if self._lost >= _LOST_IN_A_ROW:
-                raise Hopeless(error) from error
+            if not isinstance(error, Refused):  # which says nothing about the next object
+                self._lost += 1
+                self._down = error if self._lost >= _LOST_IN_A_ROW else None
             return None
         except OSError as error:
             raise Unavailable("disk", f"has no room ({error.strerror})") from error
@@ -138,7 +145,9 @@ class Feed:
             raise
         except OSError as error:
             raise Unavailable("disk", f"can't be read ({error.strerror})") from error
-        except Exception as error:  # a fault of ours that this document shows: it alone waits
+        except Exception as error:
+            if self._indexing.reading != case.id:
+                raise
             log.exception("a document could not be indexed")
             why = f"met an error of ours ({type(error).__name__})"
             self._indexing.fail(case.id, UnreadableDocument(why))

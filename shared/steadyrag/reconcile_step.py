@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from steadyrag.domain.documents import UnreadableDocument
-from steadyrag.domain.errors import DependencyError, Refused, Rejected, SteadyragError
-from steadyrag.domain.ledger import Held, LeaseLost, Outcome
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, SteadyragError, Unavailable
+from steadyrag.domain.ledger import SETTLED, Held, LeaseLost, Outcome
 from steadyrag.domain.objects import Place, newest, origin
 from steadyrag.forget import remove_documents
 from steadyrag.indexing import Hopeless, Indexing
@@ -45,7 +45,7 @@ _NO_TIME = Later("no time was left", 0)
 
 
 class _OutOfTime(SteadyragError):
-    pass
+    """What is left waits its turn."""
 
 
 class Step:
@@ -124,19 +124,22 @@ class Step:
     async def _look_and_settle(self, cases: Sequence[Case], ends_at: float) -> list[Case]:
         """One look at the bucket and what follows; returns those to look at again."""
         indexing = Indexing(self._ingest, self._namespace, rebuild=self._rebuild, begin_first=True)
+        taking_until = self._parts.clock() + _TAKING * self._left_s(ends_at)
+        feed = Feed(self._parts, indexing, taking_until=taking_until)
         stopped: Exception | None = None
         try:
             async with asyncio.timeout(self._left_s(ends_at)):
-                await self._bring_up(cases, indexing, ends_at)
+                await self._bring_up(cases, indexing, feed)
         except Hopeless as end:
             stopped = end.error
         except TimeoutError:
-            stopped = _OutOfTime("no time was left")
+            stopped = _why_so_long(indexing, feed)
         except DependencyError as error:
             stopped = error
         except Exception as error:  # a fault of ours, and none of the documents'
             log.exception("documents wait")
-            stopped = SteadyragError(f"met an error of ours ({type(error).__name__})")
+            ours = SteadyragError(f"met an error of ours ({type(error).__name__})")
+            stopped = error if isinstance(error, SteadyragError) else ours
         self._touched = self._touched or indexing.touched
         lifted = await self._lift([case for case in cases if case.id in indexing.done])
 
@@ -154,7 +157,7 @@ class Step:
         again = await asyncio.gather(*map(conclude, cases))
         return [case for case, wanted in zip(cases, again, strict=True) if wanted]
 
-    async def _bring_up(self, cases: Sequence[Case], indexing: Indexing, ends_at: float) -> None:
+    async def _bring_up(self, cases: Sequence[Case], indexing: Indexing, feed: Feed) -> None:
         await together(map(self._look, cases))
         for case in cases:
             if case.entry.attempts > MOST_ATTEMPTS:
@@ -167,8 +170,7 @@ class Step:
         if there:
             # Vectors are paid for: nothing is embedded while there is nowhere to put it.
             await self._retry(lambda: self._ingest.index.status(self._namespace))
-            taking_until = self._parts.clock() + _TAKING * self._left_s(ends_at)
-            await Feed(self._parts, indexing, taking_until=taking_until).run(there)
+            await feed.run(there)
 
     async def _look(self, case: Case) -> None:
         key, entry = self._parts.layout.key(case.place), case.entry
@@ -247,35 +249,52 @@ class Step:
         failure = indexing.failures.get(case.id)
         if case.removed:
             await self._settle(case, Outcome("deleted"))
+        elif case.elsewhere and case.entry.status not in SETTLED:
+            await self._leave_elsewhere(case)
         elif case.known or case.elsewhere:
             await self._settle(case, self._as_before(case))
         elif case.id in lifted:
             await self._settle(case, self._of_object(case, indexing.done[case.id]))
         elif case.error is not None:
-            if isinstance(case.error, Refused) and any(other.read for other in self._cases):
-                await self._settle(case, self._failed(case, case.error))
+            if self._alone_is_refused(case.error):
+                await self._fail(case, case.error)
             else:
                 await self._leave(case, replace(later(case.error), pauses=False))
         elif isinstance(failure, UnreadableDocument | Rejected):
-            await self._settle(case, self._failed(case, failure))
+            await self._fail(case, failure)
         elif case.id in indexing.done or isinstance(failure, Vanished):
             return True
         else:
-            in_vain = isinstance(stopped, _OutOfTime) and case.taken
-            tried = in_vain and case.id not in indexing.advanced
             error = failure or stopped
             why = _NO_TIME if error is None or isinstance(error, _OutOfTime) else later(error)
-            await self._leave(case, why, tried=tried)
+            in_vain = isinstance(stopped, _OutOfTime) and indexing.reading == case.id
+            await self._leave(case, why, tried=in_vain)
         return False
 
-    def _failed(self, case: Case, reason: SteadyragError) -> Outcome:
+    def _alone_is_refused(self, error: DependencyError) -> bool:
+        """Whether the bucket hands out others, but not this object."""
+        others_are_read = any(other.read for other in self._cases)
+        return isinstance(error, Rejected) or (isinstance(error, Refused) and others_are_read)
+
+    async def _fail(self, case: Case, reason: SteadyragError) -> None:
+        """What is indexed of the version before stays, unless somebody wanted that gone: its
+        tombstone would not hide it for ever."""
+        if case.entry.mark:
+            entry = await self._retry(lambda: self._parts.ledger.look_up(case.place))
+            case.entry = replace(case.entry, record=entry.record if entry else None, chunks=0)
+            await self._remove([case])
         outcome = self._of_object(case, case.entry.chunks)
-        return replace(outcome, status="failed", reason=str(reason))
+        await self._settle(case, replace(outcome, status="failed", reason=str(reason)))
+
+    async def _leave_elsewhere(self, case: Case) -> None:
+        """Whoever reads the other bucket has not finished with it."""
+        await self._leave(case, Later("its object is in another bucket"))
+        self._results[case.place] = Settled(case.entry.status, case.entry.chunks, known=True)
 
     def _as_before(self, case: Case) -> Outcome:
         entry = case.entry
         return Outcome(
-            status=entry.status if entry.status in ("indexed", "failed") else "indexed",
+            status=entry.status,
             version=entry.version,
             stamp=entry.stamp,
             recipe=entry.recipe,
@@ -339,6 +358,16 @@ class Step:
 
     def _left_s(self, at: float) -> float:
         return at - self._parts.clock()
+
+
+def _why_so_long(indexing: Indexing, feed: Feed) -> SteadyragError:
+    """There was much to do, or one document takes all the time, or one fetch; else a vendor
+    or a store does not answer, and will not do so sooner for being asked by everybody."""
+    came_forward = bool(indexing.advanced or indexing.done or indexing.failures)
+    if came_forward or indexing.reading is not None:
+        return _OutOfTime("no time was left")
+    slow = Unavailable("ingest", "what it depends on did not answer in time")
+    return SteadyragError(str(slow)) if feed.fetching else slow
 
 
 class _TombsStand:

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 
+from steadyrag.differences import differences, namespaces
 from steadyrag.domain.ledger import SETTLED, Entry, Queue
 from steadyrag.domain.letters import event_letter
 from steadyrag.domain.objects import ObjectEvent, Place
 from steadyrag.reconcile import reconcile
 from steadyrag.reconcile_parts import Later, ReconcileParts, Unreadable, Wanted
 from steadyrag.resilience.together import together
-from steadyrag.sweep import differences, namespaces
 
 STEP = 50
 """Documents claimed together."""
@@ -30,6 +30,7 @@ GIVE_UP_AFTER_S = 900.0
 """Without a single document settled."""
 
 _MOST_AT_ONCE = 16
+_LOOKED_AT = 500
 _LONGEST_WAIT_S = 30.0
 
 type Compared = Callable[[int, int], None]
@@ -68,10 +69,10 @@ async def compare(
     `anew` all of them. `only` is a namespace. Raises `DependencyError`."""
     compared, differing = 0, list[Place]()
     for namespace in [only] if only else await namespaces(parts):
-        async for place, differs in differences(namespace, parts):
+        async for one in differences(namespace, parts):
             compared += 1
-            if differs or anew:
-                differing.append(place)
+            if one.differs or anew:
+                differing.append(one.place)
             progress(compared, len(differing))
     return compared, differing
 
@@ -149,19 +150,25 @@ async def ask_for(
     waiting, settled_at = list(places), parts.clock()
     while waiting:
         await sleep(LOOK_EVERY_S)
-        await together(map(look, waiting[: STEP * 20]))
-        still = []
-        for place in waiting:
+        giving_up = parts.clock() - settled_at >= GIVE_UP_AFTER_S
+        # They are worked off in about this order, but some may take long: so the first ones,
+        # and the others in turn.
+        first, others = waiting[:_LOOKED_AT], waiting[_LOOKED_AT : 2 * _LOOKED_AT]
+        looked_at = waiting if giving_up else [*first, *others]
+        await together(map(look, looked_at))
+        settled = set[Place]()
+        for place in looked_at:
             entry = seen.pop(place, None)
             if entry and entry.status in SETTLED and entry.updated_at != before[place]:
-                settled_at = parts.clock()
+                settled.add(place)
                 _count(summary, place, entry.status, entry.chunks, entry.reason)
-            else:
-                still.append(place)
-        waiting = still
+        rest = [*first, *waiting[2 * _LOOKED_AT :], *others]
+        waiting = [place for place in rest if place not in settled]
+        settled_at = parts.clock() if settled else settled_at
         progress(summary.done, len(places), _note(summary))
-        if waiting and parts.clock() - settled_at >= GIVE_UP_AFTER_S:
-            summary.left = [(place, "its worker has not said so") for place in waiting]
+        if giving_up and waiting and not settled:
+            left = set(waiting)
+            summary.left = [(p, "its worker has not said so") for p in places if p in left]
             break
     return summary
 

@@ -91,7 +91,11 @@ async def remove(place: Place, parts: DocumentParts) -> Entry:
         return entry
     await parts.bucket.delete(key)
     marked = await parts.ledger.want_gone(place, secrets.token_urlsafe(9))
-    await parts.changes.changing(place.namespace, wanted_gone=[place.document_id])
+    ids = [place.document_id]
+    if marked is None:  # nobody will come to say that it has been taken out
+        await parts.changes.changing(place.namespace, deleted=ids)
+    else:
+        await parts.changes.changing(place.namespace, wanted_gone=ids)
     await _tell(key, parts)
     return replace(marked or Entry(place.document_id, "deleting"), status="deleting")
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from steadyrag.domain.documents import UnreadableDocument
 from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.ledger import Letter, Queue
-from steadyrag.domain.letters import Sweep, Wish, event_letter, read_letter, sweep_letter
+from steadyrag.domain.letters import Sweep, Wish, event_letter, read_letter
 from steadyrag.domain.objects import ObjectEvent, Place, newest
+from steadyrag.postponing import LONGEST_DELAY_S, POSTPONED, grown_s, pause_s, times_postponed
 from steadyrag.reconcile import reconcile
 from steadyrag.reconcile_parts import (
     Later,
@@ -29,22 +30,13 @@ from steadyrag.reconcile_parts import (
     later,
 )
 from steadyrag.resilience.pause import Pause
-from steadyrag.resilience.together import together
-from steadyrag.sweep import differences, namespaces
+from steadyrag.sweep import sweep
 from steadyrag.telemetry import catalogue, metrics
 
 log = logging.getLogger(__name__)
 
-POSTPONED = "postponed"
-"""Attribute of a message that was sent again: how often."""
 REASON = "reason"
 """Attribute of a message in the dead-letter queue. One that comes back with it is tried anew."""
-
-LONGEST_DELAY_S = 900
-_FIRST_DELAY_S = 5.0
-_SENT_AT_ONCE = 8
-_SENT_TOGETHER = 80
-_SWEEP_AGAIN_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +82,17 @@ async def work(
     posts = [_opened(letter) for letter in letters]
     wanted = _wanted(posts, parts.reconcile)
     results: dict[Place, Result] = {}
-    pause_s = await parts.pause.left_s()
-    if pause_s > 0:
-        results = await _waiting(wanted, parts.reconcile, Later("a vendor is down", pause_s))
+    paused_s = await parts.pause.left_s()
+    if paused_s > 0:
+        results = await _waiting(wanted, parts.reconcile, Later("a vendor is down", paused_s))
     now = {place: wish for place, wish in wanted.items() if place not in results}
-    results |= await reconcile(now, parts.reconcile, owner=owner, seconds=seconds, grace_s=grace_s)
+    left_s = ends_at - parts.reconcile.clock()
+    results |= await reconcile(now, parts.reconcile, owner=owner, seconds=left_s, grace_s=grace_s)
     _measure(posts, results, parts.reconcile)
-    times = max((_times_postponed(post.letter.attributes) for post in posts), default=0)
-    waits = [_grown_s(r, times) for r in results.values() if isinstance(r, Later) and r.pauses]
-    if waits:
-        await parts.pause.begin(max(waits))
+    if (longest_s := _longest_pause_s(posts, results, parts.reconcile)) > 0:
+        await parts.pause.begin(longest_s)
     swept = {
-        post.letter.id: await _swept(post.wish, parts, ends_at - parts.reconcile.clock())
+        post.letter.id: await _swept(post, post.wish, parts, ends_at)
         for post in posts
         if isinstance(post.wish, Sweep)
     }
@@ -140,52 +131,34 @@ async def _waiting(
     return {place: later for place, waits in zip(places, there, strict=True) if waits}
 
 
-async def _swept(wish: Sweep, parts: WorkerParts, seconds: float) -> Later | None:
+def _longest_pause_s(
+    posts: Iterable[_Post], results: Mapping[Place, Result], parts: ReconcileParts
+) -> float:
+    """How long nobody had better ask a vendor; 0 where one has served another document just
+    now, so that those that wait are enough."""
+    if any(_is_new(result) for result in results.values()):
+        return 0.0
+    waits = [0.0]
+    for post in posts:
+        times = times_postponed(post.letter.attributes)
+        asked = [place for event in post.events if (place := _place(event, parts))]
+        told = [results.get(place) for place in asked]
+        waits += [pause_s(one, times) for one in told if isinstance(one, Later) and one.pauses]
+    return max(waits)
+
+
+def _is_new(result: Result) -> bool:
+    """Whether vendors have served it just now."""
+    return isinstance(result, Settled) and not result.known and result.status != "deleted"
+
+
+async def _swept(post: _Post, wish: Sweep, parts: WorkerParts, ends_at: float) -> Later | None:
+    times, left_s = times_postponed(post.letter.attributes), ends_at - parts.reconcile.clock()
     try:
-        await sweep(wish, parts, seconds=seconds)
+        await sweep(wish, parts, seconds=left_s, times=times)
     except DependencyError as error:
         return later(error)
     return None
-
-
-async def sweep(wish: Sweep, parts: WorkerParts, *, seconds: float) -> None:
-    """Asks for every document that differs. What there is no time left for, or what can't be
-    compared now, is asked for in a message of its own. Raises `DependencyError`."""
-    ends_at = parts.reconcile.clock() + seconds
-    slots = asyncio.Semaphore(_SENT_AT_ONCE)
-
-    async def ask(place: Place) -> None:
-        key = parts.reconcile.layout.key(place)
-        now = parts.reconcile.clock()
-        async with slots:
-            event = ObjectEvent(parts.reconcile.bucket.name, key, "", now)
-            await parts.queue.send(event_letter(event))
-
-    for namespace in await namespaces(parts.reconcile):
-        if namespace < wish.namespace:
-            continue
-        after = asked_to = wish.after if namespace == wish.namespace else ""
-        asked: list[Place] = []
-        over = False
-        try:
-            async for place, differs in differences(namespace, parts.reconcile, after=after):
-                after = place.document_id
-                asked += [place] * differs
-                over = parts.reconcile.clock() >= ends_at
-                if over or len(asked) >= _SENT_TOGETHER:
-                    await together(map(ask, asked))
-                    asked, asked_to = [], after
-                if over:
-                    break
-            await together(map(ask, asked))
-        except DependencyError as error:
-            log.warning("a sweep goes on later", extra={"reason": error.problem})
-            rest = sweep_letter(Sweep(namespace, asked_to))
-            await parts.queue.send(rest, delay_s=_SWEEP_AGAIN_S)
-            return
-        if over:
-            await parts.queue.send(sweep_letter(Sweep(namespace, after)))
-            return
 
 
 def _opened(letter: Letter) -> _Post:
@@ -235,8 +208,8 @@ async def _tell(post: _Post, results: Mapping[Place, Result], parts: WorkerParts
 
 
 async def _postpone(letter: Letter, body: str, result: Later, parts: WorkerParts) -> None:
-    times = _times_postponed(letter.attributes)
-    delay_s = _grown_s(result, times) * (1 + parts.jitter() / 4)
+    times = times_postponed(letter.attributes)
+    delay_s = grown_s(result, times) * (1 + parts.jitter() / 4)
     await parts.queue.send(
         body,
         delay_s=min(LONGEST_DELAY_S, round(delay_s)),
@@ -248,19 +221,6 @@ async def _postpone(letter: Letter, body: str, result: Later, parts: WorkerParts
 async def _bury(letter: Letter, body: str, reason: str, parts: WorkerParts) -> None:
     kept = {name: value for name, value in letter.attributes.items() if name != POSTPONED}
     await parts.dead.send(body, attributes={**kept, REASON: reason})
-
-
-def _times_postponed(attributes: Mapping[str, str]) -> int:
-    try:
-        return max(0, int(attributes.get(POSTPONED, "0")))
-    except ValueError:
-        return 0
-
-
-def _grown_s(result: Later, times: int) -> float:
-    """What was asked for, or more each time that something is down still."""
-    grown_s = _FIRST_DELAY_S * 2.0 ** min(times, 10) if result.grows else 0.0
-    return min(LONGEST_DELAY_S, max(result.delay_s, grown_s))
 
 
 def _measure(

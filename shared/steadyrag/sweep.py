@@ -1,86 +1,142 @@
-"""Compare a bucket with the ledger, and find what events did not bring about.
+"""Ask for what events did not bring about: every document in which bucket and ledger differ.
 
-Both list their documents in the same order, so the comparison walks along them side by side
-and holds no more than a page of each.
+It goes on in messages of its own, each from where the one before came to.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
-from steadyrag.domain.ledger import Entry
-from steadyrag.domain.objects import Place, StoredObject, origin
-from steadyrag.reconcile_parts import ReconcileParts
+from steadyrag.differences import Comparison, differences, namespaces
+from steadyrag.domain.errors import DependencyError
+from steadyrag.domain.ledger import Entry, Held
+from steadyrag.domain.letters import Sweep, event_letter, sweep_letter
+from steadyrag.domain.objects import ObjectEvent, Place
+from steadyrag.postponing import POSTPONED, grown_s
+from steadyrag.reconcile_parts import ReconcileParts, later
+from steadyrag.resilience.together import together
 
+if TYPE_CHECKING:
+    from steadyrag.ingest_worker import WorkerParts
 
-async def namespaces(parts: ReconcileParts) -> list[str]:
-    """All that the bucket or the ledger knows, sorted."""
-    layout = parts.layout
-    if layout.namespace is not None:
-        return [layout.namespace]
-    folders = await parts.ingest.retry(lambda: parts.bucket.folders(layout.prefix))
-    named = [name for name in folders if layout.place(f"{layout.prefix}{name}/x")]
-    return sorted({*named, *await parts.ingest.retry(parts.ledger.namespaces)})
+log = logging.getLogger(__name__)
 
-
-async def differences(
-    namespace: str, parts: ReconcileParts, *, after: str = ""
-) -> AsyncGenerator[tuple[Place, bool]]:
-    """Every document of a namespace that is in the bucket or in the ledger, from behind the
-    id `after` on, with whether there is something to do about it. Raises `DependencyError`."""
-    prefix = parts.layout.prefix_of(namespace)
-    start = parts.layout.key(Place(namespace, after)) if after else ""
-    ours = origin(parts.bucket.name, prefix)
-    async with (
-        aclosing(_Ahead(parts.bucket.objects(prefix, after=start))) as objects,
-        aclosing(_Ahead(parts.ledger.entries(namespace, after=after))) as entries,
-    ):
-        found, entry = await objects.next(), await entries.next()
-        while found is not None or entry is not None:
-            place = parts.layout.place(found.key) if found else None
-            if found is not None and place is None:
-                found = await objects.next()
-                continue
-            here = place.document_id.encode() if place else None
-            there = entry.document_id.encode() if entry else None
-            if there is None or (here is not None and here < there):
-                assert place is not None  # noqa: S101
-                yield place, True
-                found = await objects.next()
-            elif here is None or there < here:
-                assert entry is not None  # noqa: S101
-                yield Place(namespace, entry.document_id), _left_behind(entry, ours)
-                entry = await entries.next()
-            else:
-                assert place is not None and found is not None and entry is not None  # noqa: S101, PT018
-                yield place, not _current(found, entry, parts.recipe)
-                found, entry = await objects.next(), await entries.next()
+_AT_ONCE = 8
+_ASKED_TOGETHER = 80
+_COMPARED_TOGETHER = 1_000
+"""What an error may throw a sweep back by, at most."""
+_AGAIN_S = 60
+_HELD_S = 60.0
 
 
-def _left_behind(entry: Entry, ours: str) -> bool:
-    """Whether an entry without an object is not known to be deleted. Others' buckets are none
-    of our business."""
-    return entry.status != "deleted" and (not entry.origin or entry.origin.startswith(ours))
+async def sweep(wish: Sweep, parts: WorkerParts, *, seconds: float, times: int = 0) -> None:
+    """What there is no time left for, or what can't be compared now, is asked for in a message
+    of its own. `times` is how often this one had to wait for the same. Raises
+    `DependencyError`."""
+    ends_at = parts.reconcile.clock() + seconds
+    for namespace in await namespaces(parts.reconcile):
+        if namespace < wish.namespace:
+            continue
+        progress = _Progress(parts, wish.after if namespace == wish.namespace else "")
+        try:
+            over = await progress.through(namespace, ends_at)
+        except DependencyError as error:
+            log.warning("a sweep goes on later", extra={"reason": error.problem})
+            rest = Sweep(namespace, progress.asked_to)
+            in_vain = times if rest == wish else 0
+            await parts.queue.send(
+                sweep_letter(rest),
+                delay_s=max(_AGAIN_S, round(grown_s(later(error), in_vain))),
+                attributes={POSTPONED: str(in_vain + 1)},
+            )
+            return
+        if over:
+            await parts.queue.send(sweep_letter(Sweep(namespace, progress.asked_to)))
+            return
 
 
-def _current(found: StoredObject, entry: Entry, recipe: str) -> bool:
-    return (
-        entry.status in ("indexed", "failed")
-        and entry.stamp == found.stamp
-        and entry.recipe == recipe
-    )
+class _Progress:
+    """Through one namespace. Up to the id `asked_to` nothing is left to ask for."""
+
+    def __init__(self, parts: WorkerParts, after: str) -> None:
+        self._parts = parts
+        self.asked_to = after
+
+    async def through(self, namespace: str, ends_at: float) -> bool:
+        """Returns whether time was over before all was compared."""
+        reconcile = self._parts.reconcile
+        wanted: list[Comparison] = []
+        compared, over = 0, False
+        async with aclosing(differences(namespace, reconcile, after=self.asked_to)) as found:
+            async for one in found:
+                wanted += [one] * one.differs
+                compared += 1
+                over = reconcile.clock() >= ends_at
+                many = len(wanted) >= _ASKED_TOGETHER or compared >= _COMPARED_TOGETHER
+                if many or over or not wanted:
+                    await _ask(wanted, self._parts)
+                    self.asked_to = one.place.document_id
+                    wanted, compared = [], 0
+                if over:
+                    break
+        await _ask(wanted, self._parts)
+        return over
 
 
-class _Ahead[T]:
-    """An iterator asked for one at a time; None at its end."""
+async def _ask(wanted: Sequence[Comparison], parts: WorkerParts) -> None:
+    slots = asyncio.Semaphore(_AT_ONCE)
 
-    def __init__(self, items: AsyncIterator[T]) -> None:
-        self._items = items
+    async def ask(place: Place) -> None:
+        key = parts.reconcile.layout.key(place)
+        event = ObjectEvent(parts.reconcile.bucket.name, key, "", parts.reconcile.clock())
+        async with slots:
+            await parts.queue.send(event_letter(event))
 
-    async def next(self) -> T | None:
-        return await anext(self._items, None)
+    deleting = [one.place for one in wanted if one.deleting]
+    if deleting:
+        await _keep_hidden(deleting, parts.reconcile)
+    await together(ask(one.place) for one in wanted)
 
-    async def aclose(self) -> None:
-        if isinstance(self._items, AsyncGenerator):
-            await self._items.aclose()
+
+async def _keep_hidden(places: Sequence[Place], parts: ReconcileParts) -> None:
+    """Renews the tombstones of documents of one namespace that wait to be taken out of the
+    index, which stores don't keep for ever.
+
+    Each is held meanwhile. Of one that somebody else is at work on, or that has been settled
+    since it was compared, the tombstone may be lifted already, and would hide it for good.
+    """
+    owner, slots = uuid.uuid4().hex, asyncio.Semaphore(_AT_ONCE)
+    held: dict[Place, Entry] = {}
+
+    async def hold(place: Place) -> None:
+        async with slots:
+            entry = await parts.ingest.retry(lambda: parts.ledger.look_up(place))
+            if entry and entry.status == "deleting":
+                until = parts.clock() + _HELD_S
+                with suppress(Held):
+                    held[place] = await parts.ingest.retry(
+                        lambda: parts.ledger.claim(place, owner=owner, until=until)
+                    )
+
+    async def release(place: Place) -> None:
+        reason = held[place].reason
+        async with slots:
+            await parts.ingest.retry(
+                lambda: parts.ledger.release(place, owner=owner, reason=reason)
+            )
+
+    try:
+        await together(map(hold, places))
+        gone = [place.document_id for place, entry in held.items() if entry.status == "deleting"]
+        if gone:
+            namespace = places[0].namespace
+            await parts.ingest.retry(
+                lambda: parts.ingest.changes.changing(namespace, wanted_gone=gone)
+            )
+    finally:
+        await together(map(release, held))

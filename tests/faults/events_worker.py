@@ -19,8 +19,9 @@ import boto3
 from steadyrag.api.queue_handler import queue_handler
 from steadyrag.domain.ledger import Letter
 from steadyrag.domain.letters import Sweep
-from steadyrag.ingest_worker import sweep, work
+from steadyrag.ingest_worker import work
 from steadyrag.settings import load
+from steadyrag.sweep import sweep
 from steadyrag.wiring.documents import build_worker
 
 SECONDS, GRACE_S = 4.0, 2.0

@@ -125,6 +125,43 @@ async def test_workers_are_asked_and_watched_until_all_is_done(rig: DocumentsRig
     assert sorted(set(seen)) == [0, 10, 20, 26]
 
 
+async def test_those_that_wait_long_do_not_keep_the_others_from_being_seen(
+    rig: DocumentsRig,
+) -> None:
+    for n in range(20):
+        await rig.put(f"z{n:02}", f"Text {n}.")
+    parts = rig.reconcile_parts()
+    _, theirs = await compare(parts)
+    stuck = [place(f"a{n:04}") for n in range(1_000)]
+
+    async def one_worker(seconds: float) -> None:
+        rig.now += 100
+        letters = [one for one in rig.queue.receive(2_000) if "%2Fz" in one.body]
+        await rig.work(letters)
+
+    summary = await ask_for([*stuck, *theirs], parts, rig.queue, sleep=one_worker)
+    assert summary.indexed == 20
+    assert [p for p, _ in summary.left] == stuck
+
+
+async def test_all_are_looked_at_before_they_are_given_up(
+    rig: DocumentsRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steadyrag.bulk._LOOKED_AT", 2)
+    for n in range(20):
+        await rig.put(f"d{n:02}", f"Text {n}.")
+    parts = rig.reconcile_parts()
+    _, places = await compare(parts)
+
+    async def one_worker(seconds: float) -> None:
+        rig.now += GIVE_UP_AFTER_S
+        await rig.work(rig.queue.receive(20)[-1:])
+
+    summary = await ask_for(places, parts, rig.queue, sleep=one_worker)
+    assert summary.indexed == 1
+    assert len(summary.left) == 19
+
+
 async def test_workers_that_do_nothing_are_given_up(rig: DocumentsRig) -> None:
     await rig.put("a", "Alpha.")
     parts = rig.reconcile_parts()

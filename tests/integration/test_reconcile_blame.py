@@ -15,10 +15,12 @@ from steadyrag.domain.errors import ConfigError, DependencyError, Refused, Rejec
 from steadyrag.domain.ledger import Letter
 from steadyrag.domain.letters import Sweep
 from steadyrag.domain.objects import Attributes, Layout
-from steadyrag.ingest_worker import sweep
 from steadyrag.reconcile import reconcile
 from steadyrag.reconcile_parts import Wanted
 from steadyrag.reconcile_step import MOST_ATTEMPTS
+from steadyrag.resilience.corpus import read_tombs
+from steadyrag.resilience.keys import tombs_key
+from steadyrag.sweep import sweep
 
 FORBIDDEN = Refused("s3", "answered 403 AccessDenied")
 ARCHIVED = Rejected("s3", "answered 403 InvalidObjectState")
@@ -70,6 +72,16 @@ class TestWhatWasDeleted:
         await rig.work_off()
         assert rig.held() == {"a": ["Public salaries."]}
         assert await rig.shown() == ["a"]
+
+    async def test_leaves_no_lasting_tombstone_where_nobody_had_heard_of_it(
+        self, rig: DocumentsRig
+    ) -> None:
+        await rig.put("a", "Alpha.")
+        await documents.remove(place("a"), rig.document_parts())
+        await rig.work_off()
+        rig.now += 8 * 86400
+        _, maps = await rig.store.read((), [tombs_key("default")])
+        assert not read_tombs(maps.get(tombs_key("default"), {}), rig.now).by_digest
 
     async def test_an_unreadable_version_leaves_the_one_before(self, rig: DocumentsRig) -> None:
         await rig.work([await rig.put("a", "The first.")])

@@ -28,11 +28,11 @@ from steadyrag.domain.errors import (
 from steadyrag.domain.ledger import Letter
 from steadyrag.domain.letters import Sweep, sweep_letter
 from steadyrag.domain.objects import Attributes, Layout
-from steadyrag.ingest_worker import sweep
 from steadyrag.reconcile import reconcile
 from steadyrag.reconcile_parts import Later, Wanted
 from steadyrag.reconcile_step import MOST_ATTEMPTS
 from steadyrag.resilience.corpus_changes import MOST_TOMBS
+from steadyrag.sweep import sweep
 from steadyrag.wiring.local_documents import LocalDocuments
 
 

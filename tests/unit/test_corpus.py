@@ -11,7 +11,13 @@ from cache_rig import QUESTION, Clock, Fleet, Pipeline, an_answer, source
 from fakes.store import InMemoryStore
 from steadyrag.domain.errors import Throttled, Unavailable
 from steadyrag.resilience import corpus_changes
-from steadyrag.resilience.corpus import NOTHING_BEFORE, TOMB_TTL_S, read_corpus, read_tombs
+from steadyrag.resilience.corpus import (
+    NOTHING_BEFORE,
+    TOMB_TTL_S,
+    WANTED_TTL_S,
+    read_corpus,
+    read_tombs,
+)
 from steadyrag.resilience.corpus_changes import CorpusChanges
 from steadyrag.resilience.keys import corpus_key, document_digest, tombs_key
 
@@ -63,6 +69,34 @@ async def test_a_deleted_document_is_kept_out_at_once_and_for_seven_days(store, 
     assert shown(await tombs(store, clock), "보고서.pdf") == []
     clock.passes(1)
     assert shown(await tombs(store, clock), "보고서.pdf") == ["보고서.pdf"]
+
+
+class TestWantedGone:
+    async def test_it_is_kept_out_until_it_has_been_taken_out_however_long_that_takes(
+        self, store, changes, clock
+    ):
+        await changes.changing("default", wanted_gone=["a"])
+        for _ in range(10):
+            clock.passes(TOMB_TTL_S)
+            await changes.changing("default", deleted=["another"])
+            assert shown(await tombs(store, clock), "a") == []
+        await changes.changing("default", deleted=["a"])
+        clock.passes(TOMB_TTL_S)
+        assert shown(await tombs(store, clock), "a") == ["a"]
+
+    async def test_nobody_needs_to_touch_it_for_a_month(self, store, changes, clock):
+        await changes.changing("default", wanted_gone=["a"])
+        clock.passes(WANTED_TTL_S - 1)
+        assert shown(await tombs(store, clock), "a") == []
+        assert (await corpus(store)).tombs_until > clock()
+
+    @pytest.mark.parametrize("then", ["deleted", "added"])
+    async def test_then_nobody_waits_for_tombstones_that_have_gone(
+        self, store, changes, clock, then
+    ):
+        await changes.changing("default", wanted_gone=["a"])
+        await changes.changing("default", **{then: ["a"]})
+        assert (await corpus(store)).tombs_until == pytest.approx(clock() + TOMB_TTL_S)
 
 
 async def test_a_document_that_is_added_again_is_shown_again(store, changes, clock):
@@ -133,6 +167,7 @@ class TestTooManyDeletions:
     def few(self, monkeypatch):
         monkeypatch.setattr(corpus_changes, "MOST_TOMBS", 50)
         monkeypatch.setattr(corpus_changes, "_FAR_TOO_MANY", 100)
+        monkeypatch.setattr(corpus_changes, "_ROOM_TO_TAKE_OUT", 10)
 
     async def test_the_oldest_are_dropped_and_no_older_answer_is_good_any_more(
         self, store, changes, clock
@@ -155,7 +190,7 @@ class TestTooManyDeletions:
     async def test_who_deletes_faster_than_can_be_remembered_is_told_to_wait(
         self, store, changes, clock
     ):
-        await changes.changing("default", deleted=[f"a{n}" for n in range(100)])
+        await changes.changing("default", deleted=[f"a{n}" for n in range(110)])
         clock.passes(20)
         with pytest.raises(Throttled) as told:
             await changes.changing("default", deleted=["one more"])
@@ -163,6 +198,33 @@ class TestTooManyDeletions:
         clock.passes(40)
         await changes.changing("default", deleted=["one more"])
         assert shown(await tombs(store, clock), "one more") == []
+
+    async def test_those_that_are_buried_can_be_taken_out_or_come_back_however_many_there_are(
+        self, store, changes, clock, monkeypatch
+    ):
+        names = [f"a{n}" for n in range(100)]
+        await changes.changing("default", wanted_gone=names)
+        monkeypatch.setattr(corpus_changes, "_FAR_TOO_MANY", 80)  # as after several at once
+        with pytest.raises(Throttled):
+            await changes.changing("default", wanted_gone=["one more"])
+        with pytest.raises(Throttled):
+            await changes.changing("default", deleted=["one more"])
+        await changes.changing("default", added=["a0"])
+        await changes.changing("default", added=["new", "never buried"])
+        await changes.changing("default", deleted=["a1"])
+        await changes.changing("default", wanted_gone=["a2"])
+        assert shown(await tombs(store, clock), "a0", "a1", "a2", "new") == ["a0", "new"]
+
+    async def test_what_is_wanted_gone_leaves_room_to_take_other_documents_out(
+        self, store, changes, clock
+    ):
+        await changes.changing("default", wanted_gone=[f"a{n}" for n in range(100)])
+        with pytest.raises(Throttled):
+            await changes.changing("default", wanted_gone=["one more"])
+        for n in range(20):
+            await changes.changing("default", deleted=[f"a{n}", *(f"b{n}-{m}" for m in range(10))])
+            clock.passes(61)
+        assert len((await tombs(store, clock)).by_digest) <= 100
 
 
 @given(st.dictionaries(st.text(max_size=12), st.binary(max_size=20), max_size=5))

@@ -5,7 +5,7 @@
         stamp        random, new with every change: equal stamps mean equal documents
         changed_at   when the last change was announced
         since        when this record began; of what was before nothing is known
-        tombs_until  when the last tombstone expires
+        tombs_until  when the store may have dropped the last tombstone
     sr:tombs:<namespace>
         <digest>        <deleted_at> wanted, <deleted_at> once it is being taken out of the
                         index, or <deleted_at> <back_at> once the document is back
@@ -28,6 +28,8 @@ from steadyrag.resilience.keys import document_digest
 CORPUS_TTL_S = 30 * 86400.0
 TOMB_TTL_S = 7 * 86400.0
 """As long as last-good answers live."""
+WANTED_TTL_S = CORPUS_TTL_S
+"""Of a namespace's tombstones in a store, while one of them is wanted and nobody renews it."""
 NOTHING_BEFORE = "nothing_before"
 
 _WANTED = "wanted"
@@ -130,7 +132,9 @@ def read_tombs(fields: Mapping[str, bytes], now: float) -> Tombs:
 
 
 def expired(tomb: Tomb, now: float) -> bool:
-    return now - tomb.changed_at >= TOMB_TTL_S
+    """Never while it is wanted: then the index shows its document, however long ago it was
+    deleted."""
+    return not tomb.wanted and now - tomb.changed_at >= TOMB_TTL_S
 
 
 def digests(document_ids: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import batched
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from steadyrag.resilience.corpus import (
     CORPUS_TTL_S,
     NOTHING_BEFORE,
     TOMB_TTL_S,
+    WANTED_TTL_S,
     CorpusState,
     Tomb,
     digests,
@@ -40,6 +41,9 @@ MOST_TOMBS = 5_000
 _MOST_FIELDS = 100
 """Changed in one update: an expression of DynamoDB has 4 kB."""
 _FAR_TOO_MANY = 2 * MOST_TOMBS
+_ROOM_TO_TAKE_OUT = 1_000
+"""Beyond what may be wanted: documents that are being taken out of the index always have a
+place some time, since their tombstones can be dropped, and wanted ones can't."""
 
 
 class Changes(Protocol):
@@ -108,15 +112,14 @@ class CorpusChanges:
         stamp = _new_stamp()
 
         async def tell(store: SharedStore) -> None:
-            if buried or back:
-                await self._bury(store, namespace, buried, back)
-            await self._bump(store, namespace, stamp, tombs=bool(buried))
+            lives_s = await self._bury(store, namespace, buried, back) if buried or back else 0.0
+            await self._bump(store, namespace, stamp, tombs_live_s=lives_s)
 
         await self._everywhere(tell)
 
     async def changed(self, namespace: str) -> None:
         stamp = _new_stamp()
-        await self._everywhere(lambda store: self._bump(store, namespace, stamp, tombs=False))
+        await self._everywhere(lambda store: self._bump(store, namespace, stamp))
 
     async def _everywhere(self, tell: Callable[[SharedStore], Coroutine[Any, Any, None]]) -> None:
         """All stores at once, all of them over when this returns or raises the first error."""
@@ -135,7 +138,8 @@ class CorpusChanges:
 
     async def _bury(
         self, store: SharedStore, namespace: str, buried: Mapping[str, Tomb], back: Sequence[str]
-    ) -> None:
+    ) -> float:
+        """How long the store keeps the tombstones from now on; 0 where none has changed."""
         key, now = tombs_key(namespace), self._clock()
         fields = (await store.read((), [key]))[1].get(key, {})
         held = read_tombs(fields, now).by_digest
@@ -144,42 +148,50 @@ class CorpusChanges:
             if (tomb := held.get(digest)) and tomb.back_at is None and digest not in put:
                 put[digest] = Tomb(tomb.deleted_at, now)
         kept = {**held, **put}
-        dropped = self._too_many(store, kept, now)
+        dropped = self._too_many(kept, now)
+        gone = set(dropped)
+        new = [tomb for digest, tomb in put.items() if digest not in held]
+        left = {digest: tomb for digest, tomb in kept.items() if digest not in gone}
+        self._check_room(store, new, left.values(), now)
         over = [d for d in fields if d not in kept and d != NOTHING_BEFORE]
-        changes = {d: tomb.encoded() for d, tomb in put.items() if d not in dropped}
+        changes = {d: tomb.encoded() for d, tomb in put.items() if d not in gone}
         if dropped:
             changes = {NOTHING_BEFORE: Tomb(now).encoded(), **changes}
-        await self._update(store, key, changes, [*dropped, *over])
+        lives_s = WANTED_TTL_S if any(tomb.wanted for tomb in kept.values()) else TOMB_TTL_S
+        for some in batched(changes.items(), _MOST_FIELDS, strict=False):
+            await store.update(key, put=dict(some), ttl_s=lives_s)
+        for fields_over in batched([*dropped, *over], _MOST_FIELDS, strict=False):
+            await store.update(key, remove=fields_over, ttl_s=lives_s)
+        return lives_s if changes else 0.0
 
-    def _too_many(self, store: SharedStore, tombs: dict[str, Tomb], now: float) -> list[str]:
+    def _too_many(self, tombs: Mapping[str, Tomb], now: float) -> list[str]:
         """Those to drop, the oldest first."""
         excess = len(tombs) - MOST_TOMBS
         if excess <= 0:
             return []
         over = (digest for digest, tomb in tombs.items() if not tomb.wanted)
         oldest = sorted(over, key=lambda digest: tombs[digest].changed_at)[:excess]
-        dropped = [d for d in oldest if now - tombs[d].changed_at >= self._keep_s]
-        if len(tombs) - len(dropped) > _FAR_TOO_MANY:
-            next_one = oldest[len(dropped)] if len(dropped) < len(oldest) else None
-            wait_s = self._keep_s - (now - tombs[next_one].changed_at) if next_one else self._keep_s
-            raise Throttled(
-                store.name, "holds too many new tombstones", retry_after_s=max(0.1, wait_s)
-            )
-        return dropped
+        return [d for d in oldest if now - tombs[d].changed_at >= self._keep_s]
 
-    async def _update(
-        self, store: SharedStore, key: str, put: dict[str, bytes], remove: Sequence[str]
+    def _check_room(
+        self, store: SharedStore, new: Sequence[Tomb], left: Collection[Tomb], now: float
     ) -> None:
-        for some in batched(put.items(), _MOST_FIELDS, strict=False):
-            await store.update(key, put=dict(some), ttl_s=TOMB_TTL_S)
-        for fields in batched(remove, _MOST_FIELDS, strict=False):
-            await store.update(key, remove=fields, ttl_s=TOMB_TTL_S)
+        """Only new tombstones may be too many: who takes out or brings back a document that is
+        buried makes room, and must never wait for it. Raises `Throttled`."""
+        wanted = any(tomb.wanted for tomb in new)
+        if not new or len(left) <= _FAR_TOO_MANY + (0 if wanted else _ROOM_TO_TAKE_OUT):
+            return
+        oldest = min((tomb.changed_at for tomb in left if not tomb.wanted), default=now)
+        wait_s = self._keep_s - (now - oldest)
+        raise Throttled(store.name, "holds too many new tombstones", retry_after_s=max(0.1, wait_s))
 
-    async def _bump(self, store: SharedStore, namespace: str, stamp: bytes, *, tombs: bool) -> None:
+    async def _bump(
+        self, store: SharedStore, namespace: str, stamp: bytes, *, tombs_live_s: float = 0.0
+    ) -> None:
         key, now = corpus_key(namespace), self._clock()
         put = {"stamp": stamp, "changed_at": f"{now:.3f}".encode()}
-        if tombs:
-            put["tombs_until"] = f"{now + TOMB_TTL_S:.3f}".encode()
+        if tombs_live_s:
+            put["tombs_until"] = f"{now + tombs_live_s:.3f}".encode()
         fields = await store.update(key, put=put, add={"version": 1}, ttl_s=CORPUS_TTL_S)
         if "since" not in fields:
             await store.update(key, put={"since": put["changed_at"]})

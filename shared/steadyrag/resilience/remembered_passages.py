@@ -22,9 +22,11 @@ class RememberedPassages(AroundEmbedder):
         )
 
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        # Taken out at once: another call may push them out while this one waits.
+        known = {text: self._vectors[text] for text in texts if text in self._vectors}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
         made = await self.inner.embed_passages(new) if new else Embeddings([], 0)
         fresh = dict(zip(new, made.vectors, strict=True))
-        vectors = [fresh.get(text) or self._vectors[text] for text in texts]
         self._vectors.update(fresh)
-        return Embeddings(vectors, made.tokens)
+        vectors = known | fresh
+        return Embeddings([vectors[text] for text in texts], made.tokens)

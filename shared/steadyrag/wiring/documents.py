@@ -76,7 +76,8 @@ def build_worker(settings: Settings, *, clock: Clock = time.time) -> WorkerParts
 
 def ingest_work(parts: WorkerParts) -> tuple[Work, RunSweep]:
     """What the ingest function does with messages, and on its schedule."""
-    from steadyrag.ingest_worker import sweep, work
+    from steadyrag.ingest_worker import work
+    from steadyrag.sweep import sweep
 
     return (
         lambda letters, owner, seconds: work(

@@ -6,11 +6,13 @@
 import argparse
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from deployed import ROOT, Environment, Refused, environment
 from kept import Documents, find, remove
+from live import clear
 
 SAM = Path(sys.executable).parent / "sam"
 
@@ -37,6 +39,12 @@ def main() -> None:
 def destroy(chosen: Environment, *, sam: Path, data: bool, asks: bool) -> None:
     """Both questions come first: deleting a stack can take half an hour."""
     described = chosen.described()
+    if described and described.get("EnableTerminationProtection"):
+        raise Refused(
+            f"stack {chosen.stack} is protected, so nothing was done; to let it go:\n"
+            f"      aws cloudformation update-termination-protection --region {chosen.region}"
+            f" --stack-name {chosen.stack} --no-enable-termination-protection"
+        )
     parameters = (described or {}).get("Parameters", [])
     left = find(chosen, {one["ParameterKey"]: one["ParameterValue"] for one in parameters})
     where = f"{chosen.region} of account {left.documents.account}"
@@ -48,6 +56,7 @@ def destroy(chosen: Environment, *, sam: Path, data: bool, asks: bool) -> None:
             f"Remove {documents} with all versions, for good?", documents.bucket or chosen.stack
         )
     if described:
+        clear(chosen, partial(print, flush=True))  # before `sam` prints
         delete_stack(chosen, sam)
     else:
         print(f"There is no stack {chosen.stack} in {where}.")

@@ -120,20 +120,30 @@ def _documents(chosen: Environment, account: str) -> Documents:
 
 def _key(chosen: Environment, documents: Documents) -> Iterator[Kept]:
     """The key of DataKmsKey=create, and none that was brought along."""
-    if not documents.bucket:
-        return
-    encryption = _there(chosen.client("s3").get_bucket_encryption, Bucket=documents.bucket)
-    for rule in (encryption or {}).get("ServerSideEncryptionConfiguration", {}).get("Rules", []):
-        key = rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID")
-        found = key and _there(chosen.client("kms").describe_key, KeyId=key)
-        if found and found["KeyMetadata"]["Description"].startswith(f"What {chosen.stack} keeps"):
+    for key in _keys(chosen, documents.bucket):
+        found = (_there(chosen.client("kms").describe_key, KeyId=key) or {}).get("KeyMetadata", {})
+        ours = found.get("Description", "").startswith(f"What {chosen.stack} keeps")
+        if ours and found["KeyState"] != "PendingDeletion":
             yield Kept(
-                f"key {key}, without which nobody can read the documents",
+                f"key {key}, without which nobody can read what it has encrypted",
                 (
                     f"aws kms schedule-key-deletion --region {chosen.region} --key-id {key}"
                     " --pending-window-in-days 30",
                 ),
             )
+
+
+def _keys(chosen: Environment, bucket: str) -> Iterator[str]:
+    """Keys that may be the stack's: what encrypts the bucket; without one, as after a deployment
+    that failed, all of the region's."""
+    if not bucket:
+        for page in chosen.client("kms").get_paginator("list_keys").paginate():
+            yield from (key["KeyArn"] for key in page["Keys"])
+        return
+    encryption = _there(chosen.client("s3").get_bucket_encryption, Bucket=bucket) or {}
+    for rule in encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", []):
+        if key := rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID"):
+            yield key
 
 
 def _gateway_role(chosen: Environment) -> Iterator[Kept]:

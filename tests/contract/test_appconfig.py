@@ -13,9 +13,9 @@ import pytest
 
 from live_profile import Profile
 from servers import REGION
-from steadyrag.adapters.appconfig import SOCKET_TIMEOUT_S, AppConfigSource
+from steadyrag.adapters.appconfig import NOTHING, SOCKET_TIMEOUT_S, AppConfigSource
 from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
-from steadyrag.domain.live_config import LARGEST_BYTES
+from steadyrag.domain.live_config import LARGEST_BYTES, LiveConfig
 from steadyrag.resilience.live_config import ConfigPoller
 from tcp_proxy import TcpProxy
 
@@ -67,10 +67,19 @@ async def test_a_token_that_is_no_longer_good_costs_a_new_session_and_no_failure
     assert (await source.poll()).document is None
 
 
-async def test_a_profile_without_a_deployment_has_an_empty_document(local_aws):
-    empty = Profile(local_aws.url)
+async def test_a_profile_without_a_deployment_has_an_empty_document_until_there_is_one(local_aws):
+    empty, now, unusable = Profile(local_aws.url), [1_800_000_000.0], []
     source = AppConfigSource(empty.name, endpoint_url=local_aws.url, region=REGION)
-    assert (await source.poll()).document == b""
+    poller = ConfigPoller(source, clock=lambda: now[0], on_unusable=lambda: unusable.append(1))
+    for _ in range(2):
+        await poller.warm(5)
+        assert (poller.known, poller.current) == (True, LiveConfig())
+        now[0] += 60
+    empty.deploy({"trusted_keys": ["one"]})
+    await poller.warm(5)
+    assert poller.current.trusted_keys == {"one"}
+    assert not unusable
+    await poller.aclose()
     empty.close()
 
 
@@ -209,9 +218,14 @@ def latest(body: bytes = b"{}", following: str = "t2", after: str = "60", **head
     return 200, told | headers, body
 
 
-def failed(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
+def failed(status: int, code: str, **more: str) -> tuple[int, dict[str, str], bytes]:
     headers = {"x-amzn-ErrorType": code, "content-type": "application/json"}
-    return status, headers, b'{"Message": "about sesame"}'
+    return status, headers, json.dumps({"Message": "about sesame", **more}).encode()
+
+
+def missing(kind: str = "") -> tuple[int, dict[str, str], bytes]:
+    told = {"ResourceType": kind} if kind else {}
+    return failed(404, "ResourceNotFoundException", **told)
 
 
 async def test_each_token_is_used_once_and_handed_on(scripted, service):
@@ -241,6 +255,48 @@ async def test_an_expired_token_is_replaced_in_the_same_poll(scripted, service):
     await scripted.poll()
     assert (await scripted.poll()).document == b'{"a": 1}'
     assert [path.partition("=")[2] for path, _ in service.asked] == ["", "t1", "t2", "", "t9"]
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [missing("Deployment")],
+        [missing("Configuration")],
+        [session(), missing("Deployment")],
+        [session(), missing("Configuration")],
+        [session(), missing()],
+        [session(), latest(b"")],
+    ],
+)
+async def test_nothing_deployed_is_an_empty_document_however_it_is_said(scripted, service, replies):
+    service.replies = [*replies, session(), latest(b'{"a": 1}')]
+    polled = await scripted.poll()
+    assert (polled.document, len(service.asked)) == (NOTHING, len(replies))
+    scripted._token = None
+    assert (await scripted.poll()).document == b'{"a": 1}'
+
+
+async def test_a_session_whose_deployment_was_taken_back_is_begun_anew(scripted, service):
+    service.replies = [session(), latest(b'{"a": 1}'), missing("Deployment"), missing("Deployment")]
+    await scripted.poll()
+    assert (await scripted.poll()).document == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("Application", "no such application"),
+        ("Environment", "no such environment"),
+        ("ConfigurationProfile", "no such profile"),
+    ],
+)
+@pytest.mark.parametrize("before", [[], [session()]])
+async def test_a_wrong_name_is_told_apart_from_nothing_deployed(
+    scripted, service, before, kind, said
+):
+    service.replies = [*before, missing(kind)]
+    with pytest.raises(Refused, match=said):
+        await scripted.poll()
 
 
 @pytest.mark.parametrize(

@@ -215,17 +215,7 @@ EXERCISED = (
         "test_documents_by_event:test_what_happens_to_an_object_happens_to_the_answers",
     ),
     Line(
-        "AWS::AppConfig::DeploymentStrategy",
-        "*LiveAtOnce",
-        "test_within_a_minute:test_a_namespace_is_closed_to_callers_without_a_deployment",
-    ),
-    Line(
         "AWS::AppConfig::[!D]*",
-        "*",
-        "test_within_a_minute:test_a_namespace_is_closed_to_callers_without_a_deployment",
-    ),
-    Line(
-        "AWS::AppConfig::Deployment",
         "*",
         "test_within_a_minute:test_a_namespace_is_closed_to_callers_without_a_deployment",
     ),

@@ -18,14 +18,13 @@ USER_LIMIT, WINDOW_S = 10, 60
 def test_a_question_asked_again_is_answered_from_the_cache_and_costs_no_vendor_call(
     caller: Caller, vendors: Vendors
 ) -> None:
-    question = {"query": "Who has to approve that a backup is restored?"}
-    first = caller().post("/search", json=question)
-    assert first.status_code == 200, first.text
+    first, again, cost = _asked_twice(
+        "Who has to approve that a backup is restored?", caller, vendors
+    )
+    if cost:  # the health function's minute may have fallen between the two
+        first, again, cost = _asked_twice("Who approves restored backups?", caller, vendors)
+    assert cost == 0
     assert first.json()["cache"]["status"] == "miss"
-    asked = vendors.asked_in_all()
-    again = caller().post("/search", json={"query": question["query"].upper()})
-    assert again.status_code == 200, again.text
-    assert vendors.asked_in_all() == asked
     cache = again.json()["cache"]
     assert cache["status"] == "hit"
     assert cache["tier"] in ("memory", "dynamodb")
@@ -36,6 +35,17 @@ def test_a_question_asked_again_is_answered_from_the_cache_and_costs_no_vendor_c
     assert again.json()["search_id"] != first.json()["search_id"]
     usage = again.json()["usage"]
     assert [usage[f"{kind}_tokens"] for kind in ("embedding", "prompt", "completion")] == [0, 0, 0]
+
+
+def _asked_twice(
+    question: str, caller: Caller, vendors: Vendors
+) -> tuple[httpx.Response, httpx.Response, int]:
+    """Both answers, and how often anything asked the vendors between them."""
+    first = caller().post("/search", json={"query": question})
+    asked = vendors.asked_in_all()
+    again = caller().post("/search", json={"query": question.upper()})
+    assert (first.status_code, again.status_code) == (200, 200), (first.text, again.text)
+    return first, again, vendors.asked_in_all() - asked
 
 
 def test_changed_documents_end_the_answers_that_are_held(

@@ -20,10 +20,27 @@ FENCED = "board"
 @pytest.fixture(scope="module")
 def fenced(crowd: httpx.Client, cloud: Cloud, deployed: Deployed) -> Iterator[None]:
     """A live configuration under which callers without a known key may use one namespace."""
-    assert _asked(crowd, FENCED) == 200  # so that the environment has read what held before
-    _deploy(cloud, deployed, {"key_namespaces": {"anonymous": ["default"]}})
+    assert _asked(crowd, FENCED) == 200  # so that the environment has read that nothing holds
+    at_once = cloud.client("appconfig").create_deployment_strategy(
+        Name="e2e-at-once",
+        DeploymentDurationInMinutes=0,
+        FinalBakeTimeInMinutes=0,
+        GrowthFactor=100,
+        ReplicateTo="NONE",
+    )["Id"]
+    _deploy(cloud, deployed, {"key_namespaces": {"anonymous": ["default"]}}, strategy=at_once)
     yield
-    _deploy(cloud, deployed, {})
+    _deploy(cloud, deployed, {}, strategy=at_once)
+    cloud.client("appconfig").delete_deployment_strategy(DeploymentStrategyId=at_once)
+
+
+def test_a_live_configuration_that_nobody_has_deployed_is_no_trouble(
+    crowd: httpx.Client, cloud: Cloud, deployed: Deployed
+) -> None:
+    assert _asked(crowd, FENCED) == 200
+    said = logs.messages(cloud, deployed.outputs["SearchFunction"])
+    assert any("live configuration in force" in message for message in said)
+    assert not [message for message in said if "live configuration not usable" in message]
 
 
 @pytest.mark.usefixtures("fenced")
@@ -60,7 +77,7 @@ def _asked(crowd: httpx.Client, namespace: str) -> int:
     return crowd.post("/search", json=asked).status_code
 
 
-def _deploy(cloud: Cloud, deployed: Deployed, document: dict[str, Any]) -> None:
+def _deploy(cloud: Cloud, deployed: Deployed, document: dict[str, Any], *, strategy: str) -> None:
     """As an operator does, but at once for all environments."""
     appconfig = cloud.client("appconfig")
     application, environment, profile = deployed.outputs["LiveConfig"].split("/")
@@ -70,14 +87,12 @@ def _deploy(cloud: Cloud, deployed: Deployed, document: dict[str, Any]) -> None:
         Content=json.dumps(document).encode(),
         ContentType="application/json",
     )["VersionNumber"]
-    strategies = appconfig.list_deployment_strategies()["Items"]
-    (at_once,) = [s["Id"] for s in strategies if s["Name"].endswith("-at-once")]
     number = appconfig.start_deployment(
         ApplicationId=application,
         EnvironmentId=environment,
         ConfigurationProfileId=profile,
         ConfigurationVersion=str(version),
-        DeploymentStrategyId=at_once,
+        DeploymentStrategyId=strategy,
     )["DeploymentNumber"]
 
     def state() -> str:

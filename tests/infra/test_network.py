@@ -67,6 +67,23 @@ def test_there_is_one_way_out_and_it_is_not_in_the_private_subnets() -> None:
         assert not subnet.get("MapPublicIpOnLaunch"), name
 
 
+def zones(**parameters: str) -> dict[str, Any]:
+    subnets = network(**parameters).of_type("AWS::EC2::Subnet")
+    return {name: subnet["AvailabilityZone"] for name, subnet in subnets}
+
+
+def test_the_zones_are_the_regions_first_two_unless_others_are_named() -> None:
+    first, second = ({"Fn::Select": [n, {"Fn::GetAZs": ""}]} for n in (0, 1))
+    assert zones() == {"PrivateSubnetA": first, "PrivateSubnetB": second, "PublicSubnet": first}
+    named = "us-east-1d,us-east-1f"
+    first, second = ({"Fn::Select": [n, {"Fn::Split": [",", named]}]} for n in (0, 1))
+    assert zones(AvailabilityZones=named) == {
+        "PrivateSubnetA": first,
+        "PrivateSubnetB": second,
+        "PublicSubnet": first,
+    }
+
+
 def test_documents_and_tables_do_not_go_through_the_gateway() -> None:
     endpoints = dict(network().of_type("AWS::EC2::VPCEndpoint")).values()
     assert {endpoint["VpcEndpointType"] for endpoint in endpoints} == {"Gateway"}

@@ -9,6 +9,7 @@ import pytest
 from infra.cloudformation import Template, shown
 from infra.stack import FUNCTION, KEY, environment, template
 from infra.transform import PYTHON
+from steadyrag.adapters.appconfig import NOTHING
 from steadyrag.domain.live_config import LiveConfig, parse_live_config
 from steadyrag.settings import load
 from steadyrag.telemetry.catalogue import INGEST_LAG, NAMESPACE
@@ -118,12 +119,15 @@ def test_the_functions_that_obey_the_live_configuration_are_told_which_it_is() -
     assert obeying == {"SearchFunction", "DocumentsFunction"}
 
 
-def test_the_first_live_configuration_changes_nothing() -> None:
-    ((_, version),) = operations().of_type("AWS::AppConfig::HostedConfigurationVersion")
-    assert version["ContentType"] == "application/json"
-    assert parse_live_config(version["Content"].encode()) == LiveConfig()
-    ((_, deployment),) = operations().of_type("AWS::AppConfig::Deployment")
-    assert deployment["ConfigurationVersion"] == {"Ref": "LiveFirstVersion"}
+def test_the_stack_deploys_no_live_configuration_over_the_operators() -> None:
+    made = {resource["Type"] for _, resource in operations().resources()}
+    assert {kind.rpartition(":")[2] for kind in made if kind.startswith("AWS::AppConfig::")} == {
+        *("Application", "Environment", "ConfigurationProfile", "DeploymentStrategy"),
+    }
+
+
+def test_before_an_operator_has_deployed_one_it_changes_nothing() -> None:
+    assert parse_live_config(NOTHING) == LiveConfig()
 
 
 @pytest.mark.parametrize(

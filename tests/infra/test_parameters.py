@@ -33,6 +33,11 @@ from steadyrag.settings import load
         ),
         ("PageEmail", ["", "oncall@example.com"], ["oncall", "on call@example.com"]),
         ("VpcCidr", ["10.72.0.0/20"], ["10.72.0.0", "10.0.0.0/8", "10.0.0.0/23"]),
+        (
+            "AvailabilityZones",
+            ["", "us-east-1a,us-east-1f", "us-gov-west-1a,us-gov-west-1b"],
+            ["us-east-1a", "use1-az1,use1-az2", "us-east-1a, us-east-1b", "us-east-1a,us-east-1b,"],
+        ),
     ],
 )
 def test_a_bad_address_stops_the_deployment_and_not_the_function(

@@ -72,6 +72,8 @@ NETWORK: Allowed = {
         *("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface"),
         *("ec2:DeleteNetworkInterface", "ec2:UnassignPrivateIpAddresses"),
     },
+}
+CACHE: Allowed = {
     "Network.Outputs.CacheArn": {"elasticache:Connect"},
     "Network.Outputs.CacheUserArn": {"elasticache:Connect"},
 }
@@ -81,13 +83,13 @@ OBJECTS = "Data.Outputs.DocumentsBucketArn/documents/*"
 BUCKET = "Data.Outputs.DocumentsBucketArn"
 
 ROLES: dict[str, list[Allowed]] = {
-    "Roles.SearchRole": [log("search"), VENDORS, SHARED, LIVE, DATA_KEY, NETWORK],
+    "Roles.SearchRole": [log("search"), VENDORS, SHARED, LIVE, DATA_KEY, NETWORK, CACHE],
     "Roles.HealthRole": [
-        *(log("health"), VENDORS, DATA_KEY, NETWORK),
+        *(log("health"), VENDORS, DATA_KEY, NETWORK, CACHE),
         {"Data.Outputs.CacheTableArn": {"dynamodb:BatchGetItem"}},
     ],
     "Roles.DocumentsRole": [
-        *(log("documents"), SHARED, LIVE, LEDGER, DATA_KEY, NETWORK),
+        *(log("documents"), SHARED, LIVE, LEDGER, DATA_KEY, NETWORK, CACHE),
         {
             OBJECTS: {"s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"},
             BUCKET: {"s3:ListBucket"},
@@ -95,7 +97,7 @@ ROLES: dict[str, list[Allowed]] = {
         },
     ],
     "Roles.IngestRole": [
-        *(log("ingest"), VENDORS, SHARED, LEDGER, DATA_KEY, NETWORK),
+        *(log("ingest"), VENDORS, SHARED, LEDGER, DATA_KEY, NETWORK, CACHE),
         {
             "Data.Outputs.DocumentsTableArn": {"dynamodb:Query"},
             OBJECTS: {"s3:GetObject"},
@@ -132,7 +134,8 @@ ROLES: dict[str, list[Allowed]] = {
                 "logs:CreateLogStream",
                 "logs:DescribeLogStreams",
                 "logs:PutLogEvents",
-            }
+            },
+            "arn:aws:logs:eu-west-1:123456789012:log-group:*": {"logs:DescribeLogGroups"},
         }
     ],
 }
@@ -172,12 +175,21 @@ def test_as_it_comes_a_role_may_do_no_more_than_that() -> None:
     assert every_grant() - ALLOWED == set()
 
 
-@pytest.mark.parametrize(("option", "part"), [("DataKmsKey", DATA_KEY), ("CacheMode", NETWORK)])
+@pytest.mark.parametrize(("option", "part"), [("DataKmsKey", DATA_KEY), ("CacheMode", CACHE)])
 def test_an_option_alone_gives_each_role_what_it_brings(option: str, part: Allowed) -> None:
     granted_now = every_grant(**{option: EVERYTHING[option]})
     brought = {(resource, action) for resource, actions in part.items() for action in actions}
     for role in (role for role, parts in ROLES.items() if part in parts):
         assert {(role, action, resource) for resource, action in brought} <= granted_now
+
+
+@pytest.mark.parametrize("mode", ["dynamodb", "elasticache"])
+def test_who_gives_the_network_up_may_still_remove_its_interfaces(mode: str) -> None:
+    """Lambda removes them with the function's role, after the stack has changed the roles."""
+    granted_now = every_grant(CacheMode=mode)
+    held = {(resource, action) for resource, actions in NETWORK.items() for action in actions}
+    for role in (role for role, parts in ROLES.items() if NETWORK in parts):
+        assert {(role, action, resource) for resource, action in held} <= granted_now
 
 
 def test_no_action_is_a_pattern_and_few_hold_for_everything() -> None:

@@ -2,6 +2,10 @@
 
 A session hands out one token for each poll; a poll that fails costs the session, and the next
 one starts a new session, which brings the whole document.
+
+Where nothing has ever been deployed, that is an empty document. Of what AppConfig answers then,
+its documentation says only that it may name a `Deployment` or a `Configuration` as not found;
+a name that is wrong it names as such, and that is an error.
 """
 
 from __future__ import annotations
@@ -11,9 +15,13 @@ from functools import partial
 from typing import Any
 
 from steadyrag.adapters.aws_client import AwsClient
+from steadyrag.domain.errors import Refused
 from steadyrag.domain.live_config import LARGEST_BYTES, Polled
 
 NAME = "appconfig"
+
+NOTHING = b"{}"
+"""The document where nothing is deployed."""
 
 SOCKET_TIMEOUT_S = 1.0
 """For connecting, and for each answer."""
@@ -22,6 +30,14 @@ POLL_TIMEOUT_S = 5.0
 LEAST_INTERVAL_S = 15
 LONGEST_INTERVAL_S = 86_400
 """What AppConfig allows between two polls of a session."""
+
+_NOT_DEPLOYED = frozenset({"Configuration", "Deployment"})
+_NAMED = {
+    "Application": "application",
+    "ConfigurationProfile": "profile",
+    "Environment": "environment",
+}
+"""What the settings name, by the resource that AppConfig did not find."""
 
 
 class AppConfigSource:
@@ -45,6 +61,7 @@ class AppConfigSource:
             region=region,
             timeout_s=POLL_TIMEOUT_S,
             connect_timeout_s=SOCKET_TIMEOUT_S,
+            told_apart=_misnamed,
         )
         self._token: str | None = None
 
@@ -59,13 +76,38 @@ class AppConfigSource:
         self._token = None
         await self._client.aclose()
 
-    def _poll(self, client: Any, *, token: str | None) -> tuple[Polled, str]:
+    def _poll(self, client: Any, *, token: str | None) -> tuple[Polled, str | None]:
+        missing = client.exceptions.ResourceNotFoundException
         if token is not None:
-            with suppress(client.exceptions.BadRequestException):  # the token has expired
+            # It has expired, or what it led to is no longer deployed: a new session knows.
+            with suppress(client.exceptions.BadRequestException, missing):
                 return _latest(client, token)
-        session = client.start_configuration_session(**self._profile)
-        polled, token = _latest(client, session["InitialConfigurationToken"])
-        return Polled(polled.document or b"", polled.poll_after_s), token
+        begun: str | None = None
+        try:
+            begun = client.start_configuration_session(**self._profile)["InitialConfigurationToken"]
+            polled, token = _latest(client, begun)
+        except missing as error:
+            if not _nothing_deployed(error.response, begun=begun is not None):
+                raise
+            return Polled(NOTHING, LEAST_INTERVAL_S), None
+        return Polled(polled.document or NOTHING, polled.poll_after_s), token
+
+
+def _nothing_deployed(response: Any, *, begun: bool) -> bool:
+    """Whether all that was asked for is there but a deployment: a session that has `begun`
+    found everything that was named, so that nothing else can be missing."""
+    kind = _missing(response)
+    return kind in _NOT_DEPLOYED or (begun and kind not in _NAMED)
+
+
+def _misnamed(code: str, status: int, response: Any) -> Refused | None:
+    which = _NAMED.get(_missing(response))
+    return Refused(NAME, f"knows no such {which}: answered {status} {code}") if which else None
+
+
+def _missing(response: Any) -> str:
+    """The kind of resource that was not found, as far as AppConfig says so."""
+    return str(response.get("ResourceType", ""))
 
 
 def _latest(client: Any, token: str) -> tuple[Polled, str]:

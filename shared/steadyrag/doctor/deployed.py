@@ -188,8 +188,8 @@ def live_configuration(name: str, read: Callable[[], Awaitable[str]]) -> Check:
             return lost(error)
         return fail(
             f"{name}: {error.problem}",
-            do="it must be application/environment/profile with a deployed version that these "
-            "credentials may read; correct STEADYRAG_LIVE_CONFIG",
+            do="it must be application/environment/profile, each there by its name or id, and "
+            "these credentials must be allowed to read it; correct STEADYRAG_LIVE_CONFIG",
         )
 
     return Check("live configuration", look, unreadable)

@@ -244,12 +244,11 @@ async def _functions(stack: Stack, account: Account) -> dict[str, Function]:
 
 async def _live_config(profile: str) -> str:
     from steadyrag.adapters.appconfig import AppConfigSource
-    from steadyrag.domain.live_config import parse_live_config
+    from steadyrag.domain.live_config import LiveConfig, parse_live_config
 
     document = (await AppConfigSource(profile).poll()).document or b""
-    if not document:
-        raise ValueError("nothing is deployed in it")
-    parse_live_config(document)
+    if parse_live_config(document) == LiveConfig():
+        return f"{profile}: nothing is in it, so the settings hold"
     return f"{profile}: {len(document):,} bytes"
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from steadyrag.domain.ledger import Entry
+from steadyrag.domain.ledger import SETTLED, Entry
 from steadyrag.domain.objects import Place, StoredObject, origin
 from steadyrag.reconcile_parts import ReconcileParts
 
@@ -18,11 +18,13 @@ from steadyrag.reconcile_parts import ReconcileParts
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A document. `differs`: there is something to do about it. `deleting`: as somebody wants
-    it gone, and the index may hold it still."""
+    it gone, and the index may hold it still. `tried_at`: when somebody last set about it who
+    will come again."""
 
     place: Place
     differs: bool
     deleting: bool = False
+    tried_at: float = 0.0
 
 
 async def namespaces(parts: ReconcileParts) -> list[str]:
@@ -62,13 +64,17 @@ async def differences(
             elif here is None or there < here:
                 assert entry is not None  # noqa: S101
                 place = Place(namespace, entry.document_id)
-                yield Comparison(place, _left_behind(entry, ours), _deleting(entry))
+                yield _comparison(place, entry, differs=_left_behind(entry, ours))
                 entry = await entries.next()
             else:
                 assert place is not None and found is not None and entry is not None  # noqa: S101, PT018
-                differs = not _current(found, entry, parts.recipe)
-                yield Comparison(place, differs, _deleting(entry))
+                yield _comparison(place, entry, differs=not _current(found, entry, parts.recipe))
                 found, entry = await objects.next(), await entries.next()
+
+
+def _comparison(place: Place, entry: Entry, *, differs: bool) -> Comparison:
+    tried_at = 0.0 if entry.status in SETTLED else entry.updated_at
+    return Comparison(place, differs, _deleting(entry), tried_at)
 
 
 def _left_behind(entry: Entry, ours: str) -> bool:

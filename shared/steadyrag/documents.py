@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from steadyrag.burying import bury
 from steadyrag.domain.attributes import written
 from steadyrag.domain.errors import NotFound
 from steadyrag.domain.ledger import Bucket, Entry, Ledger, Outcome, Upload
@@ -91,11 +92,7 @@ async def remove(place: Place, parts: DocumentParts) -> Entry:
         return entry
     await parts.bucket.delete(key)
     marked = await parts.ledger.want_gone(place, secrets.token_urlsafe(9))
-    ids = [place.document_id]
-    if marked is None:  # nobody will come to say that it has been taken out
-        await parts.changes.changing(place.namespace, deleted=ids)
-    else:
-        await parts.changes.changing(place.namespace, wanted_gone=ids)
+    await bury(place, parts.ledger, parts.changes)
     await _tell(key, parts)
     return replace(marked or Entry(place.document_id, "deleting"), status="deleting")
 

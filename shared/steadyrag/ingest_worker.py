@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 REASON = "reason"
 """Attribute of a message in the dead-letter queue. One that comes back with it is tried anew."""
 
+_PAUSES_SPREAD = 5
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
@@ -84,7 +86,7 @@ async def work(
     results: dict[Place, Result] = {}
     paused_s = await parts.pause.left_s()
     if paused_s > 0:
-        results = await _waiting(wanted, parts.reconcile, Later("a vendor is down", paused_s))
+        results = await _waiting(wanted, parts, paused_s)
     now = {place: wish for place, wish in wanted.items() if place not in results}
     left_s = ends_at - parts.reconcile.clock()
     results |= await reconcile(now, parts.reconcile, owner=owner, seconds=left_s, grace_s=grace_s)
@@ -115,20 +117,26 @@ async def work(
 
 
 async def _waiting(
-    wanted: Mapping[Place, Wanted], parts: ReconcileParts, later: Later
+    wanted: Mapping[Place, Wanted], parts: WorkerParts, paused_s: float
 ) -> dict[Place, Result]:
     """All but the documents whose objects are gone: taking those out needs no vendor that is
-    paid for, and nobody may read them any more."""
+    paid for, and nobody may read them any more. They come back one after the other: only the
+    first few will find out whether the vendor is up, and all others would come in vain."""
+    bucket, layout = parts.reconcile.bucket, parts.reconcile.layout
 
     async def is_there(place: Place) -> bool:
         try:
-            return await parts.bucket.head(parts.layout.key(place)) is not None
+            return await bucket.head(layout.key(place)) is not None
         except DependencyError:
             return True
 
+    def waits() -> Later:
+        spread = 1 + (_PAUSES_SPREAD - 1) * parts.jitter()
+        return Later("a vendor is down", paused_s * spread)
+
     places = list(wanted)
     there = await asyncio.gather(*map(is_there, places))
-    return {place: later for place, waits in zip(places, there, strict=True) if waits}
+    return {place: waits() for place, is_one in zip(places, there, strict=True) if is_one}
 
 
 def _longest_pause_s(

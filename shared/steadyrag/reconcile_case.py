@@ -17,6 +17,7 @@ class Case:
     object: what the bucket held, None for nothing. `error`: why it could not be read.
     known: the index holds it already. `elsewhere`: it is another bucket's, none of ours.
     removed: nothing of it is left in the index. `read`: its content has been fetched.
+    unlifted: why nobody could be told that it may be shown, though it is in the index.
     title: as its content says.
     """
 
@@ -29,6 +30,7 @@ class Case:
     elsewhere: bool = False
     removed: bool = False
     read: bool = False
+    unlifted: DependencyError | None = None
     title: str = ""
 
     @property

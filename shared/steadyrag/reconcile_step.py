@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from steadyrag.burying import bury
 from steadyrag.domain.documents import UnreadableDocument
 from steadyrag.domain.errors import DependencyError, Refused, Rejected, SteadyragError, Unavailable
 from steadyrag.domain.ledger import SETTLED, Held, LeaseLost, Outcome
@@ -212,7 +213,9 @@ class Step:
                 await self._retry(
                     lambda: self._parts.ingest.changes.changing(self._namespace, added=ids)
                 )
-        except DependencyError:
+        except DependencyError as error:
+            for case in kept:
+                case.unlifted = error
             return set()
         return set(ids)
 
@@ -220,27 +223,24 @@ class Step:
         key = self._parts.layout.key(case.place)
         try:
             found = await self._retry(lambda: self._parts.bucket.head(key))
-        except DependencyError:
+        except DependencyError as error:
+            case.unlifted = error
             return False
         return bool(found and case.object and found.version == case.object.version)
 
     async def _mark(self, case: Case) -> str | None:
         try:
             entry = await self._retry(lambda: self._parts.ledger.look_up(case.place))
-        except DependencyError:
+        except DependencyError as error:
+            case.unlifted = error
             return None
         return entry.mark if entry else None
 
     async def _bury_again(self, case: Case) -> None:
         """Somebody deleted the document between our asking and our lifting of its tombstone."""
+        ledger, changes = self._parts.ledger, self._parts.ingest.changes
         with suppress(DependencyError):
-            entry = await self._retry(lambda: self._parts.ledger.look_up(case.place))
-            if entry and entry.status == "deleting":
-                await self._retry(
-                    lambda: self._parts.ingest.changes.changing(
-                        self._namespace, wanted_gone=[case.id]
-                    )
-                )
+            await self._retry(lambda: bury(case.place, ledger, changes, said="added"))
 
     async def _conclude(
         self, case: Case, indexing: Indexing, lifted: set[str], stopped: Exception | None
@@ -262,6 +262,8 @@ class Step:
                 await self._leave(case, replace(later(case.error), pauses=False))
         elif isinstance(failure, UnreadableDocument | Rejected):
             await self._fail(case, failure)
+        elif case.unlifted is not None:
+            await self._leave(case, later(case.unlifted))
         elif case.id in indexing.done or isinstance(failure, Vanished):
             return True
         else:

@@ -32,6 +32,9 @@ _COMPARED_TOGETHER = 1_000
 """What an error may throw a sweep back by, at most."""
 _AGAIN_S = 60
 _HELD_S = 60.0
+_MARGIN_S = 10.0
+_STILL_TRIED_S = 3_600.0
+"""Whoever waits for a vendor comes again sooner; a message more for each sweep would pile up."""
 
 
 async def sweep(wish: Sweep, parts: WorkerParts, *, seconds: float, times: int = 0) -> None:
@@ -100,7 +103,9 @@ async def _ask(wanted: Sequence[Comparison], parts: WorkerParts) -> None:
     deleting = [one.place for one in wanted if one.deleting]
     if deleting:
         await _keep_hidden(deleting, parts.reconcile)
-    await together(ask(one.place) for one in wanted)
+    now = parts.reconcile.clock()
+    idle = [one.place for one in wanted if now - one.tried_at >= _STILL_TRIED_S]
+    await together(map(ask, idle))
 
 
 async def _keep_hidden(places: Sequence[Place], parts: ReconcileParts) -> None:
@@ -112,12 +117,12 @@ async def _keep_hidden(places: Sequence[Place], parts: ReconcileParts) -> None:
     """
     owner, slots = uuid.uuid4().hex, asyncio.Semaphore(_AT_ONCE)
     held: dict[Place, Entry] = {}
+    until = parts.clock() + _HELD_S
 
     async def hold(place: Place) -> None:
         async with slots:
             entry = await parts.ingest.retry(lambda: parts.ledger.look_up(place))
             if entry and entry.status == "deleting":
-                until = parts.clock() + _HELD_S
                 with suppress(Held):
                     held[place] = await parts.ingest.retry(
                         lambda: parts.ledger.claim(place, owner=owner, until=until)
@@ -133,7 +138,7 @@ async def _keep_hidden(places: Sequence[Place], parts: ReconcileParts) -> None:
     try:
         await together(map(hold, places))
         gone = [place.document_id for place, entry in held.items() if entry.status == "deleting"]
-        if gone:
+        if gone and parts.clock() < until - _MARGIN_S:
             namespace = places[0].namespace
             await parts.ingest.retry(
                 lambda: parts.ingest.changes.changing(namespace, wanted_gone=gone)

@@ -1,5 +1,6 @@
 """When ingest workers stop asking a vendor together, and for how long."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,19 @@ async def test_where_others_are_served_only_the_message_itself_waits(rig: Docume
     assert list(rig.held()) == ["b"]
     assert await paused_s(rig) == 0
     assert [sent.delay_s for sent in rig.queue.sent] == [900]
+
+
+async def test_those_that_find_a_pause_come_back_one_after_the_other(rig: DocumentsRig) -> None:
+    rig.embedder.fail(DOWN)
+    await rig.work([await rig.put("first", "First.")])
+    letters = [Letter(str(n), await rig.put(f"d{n}", f"{n}.")) for n in range(20)]
+    jitters = iter([n / 20 for n in range(20)] * 2)
+    parts = replace(rig.worker_parts(), jitter=lambda: next(jitters))
+    await work(letters, parts, owner="another", seconds=60)
+    delays_s = sorted(sent.delay_s for sent in rig.queue.sent[-20:])
+    assert delays_s[0] >= 5
+    assert len(set(delays_s)) > 15
+    assert delays_s[-1] <= 5 * 5 * 1.25
 
 
 async def test_what_needs_no_vendor_does_not_tell_that_one_is_up(rig: DocumentsRig) -> None:

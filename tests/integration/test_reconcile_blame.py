@@ -83,6 +83,42 @@ class TestWhatWasDeleted:
         _, maps = await rig.store.read((), [tombs_key("default")])
         assert not read_tombs(maps.get(tombs_key("default"), {}), rig.now).by_digest
 
+    async def test_is_shown_when_its_next_version_overtakes_the_tombstone(
+        self, rig: DocumentsRig
+    ) -> None:
+        parts = rig.document_parts()
+        changing = parts.changes.changing
+
+        async def late(namespace: str, **told: Any) -> None:
+            await rig.work([await rig.put("a", "Two.")])
+            await changing(namespace, **told)
+
+        await rig.work([await rig.put("a", "One.")])
+        parts.changes.changing = late  # type: ignore[method-assign]
+        await documents.remove(place("a"), parts)
+        await rig.work_off()
+        assert rig.held() == {"a": ["Two."]}
+        assert await rig.shown() == ["a"]
+
+    async def test_holds_no_place_among_the_wanted_when_it_is_gone_first(
+        self, rig: DocumentsRig
+    ) -> None:
+        parts = rig.document_parts()
+        changing = parts.changes.changing
+
+        async def late(namespace: str, **told: Any) -> None:
+            await rig.work([rig.event("a")])
+            await changing(namespace, **told)
+
+        await rig.work([await rig.put("a", "One.")])
+        parts.changes.changing = late  # type: ignore[method-assign]
+        await documents.remove(place("a"), parts)
+        await rig.work_off()
+        assert await status(rig, "a") == "deleted"
+        _, maps = await rig.store.read((), [tombs_key("default")])
+        tombs = read_tombs(maps[tombs_key("default")], rig.now).by_digest.values()
+        assert [tomb.wanted for tomb in tombs] == [False]
+
     async def test_an_unreadable_version_leaves_the_one_before(self, rig: DocumentsRig) -> None:
         await rig.work([await rig.put("a", "The first.")])
         await rig.work([await rig.put("a", "unreadable")])
@@ -201,6 +237,24 @@ class TestTime:
             ("indexed", 0),
             ("indexing", 1),
         ]
+
+
+class TestStores:
+    async def test_one_that_is_down_is_asked_ever_later_and_named(self, rig: DocumentsRig) -> None:
+        await rig.work([await rig.put("a", "One.")])
+        await rig.queue.send(await rig.put("a", "One."))  # the same again: nothing to embed
+        rig.store.fail(Unavailable("valkey", "is down"), on="update")
+        ends_at = rig.now + 3600
+        deliveries = 0
+        while rig.now < ends_at:
+            letters = rig.queue.receive()
+            deliveries += len(letters)
+            await rig.work(letters)
+            rig.now += 1
+        assert deliveries < 20
+        entry = await rig.ledger.look_up(place("a"))
+        assert entry is not None
+        assert entry.reason == "valkey: is down"
 
 
 class TestOurOwnFaults:

@@ -59,6 +59,19 @@ async def test_objects_whose_events_were_lost_are_found(rig: DocumentsRig) -> No
     assert await swept(rig) == []
 
 
+async def test_what_waits_for_a_vendor_is_not_asked_for_again_by_each_sweep(
+    rig: DocumentsRig,
+) -> None:
+    rig.embedder.fail(Unavailable("embedding", "down"))
+    await rig.queue.send(await rig.put("a", "Alpha."))
+    for _ in range(60):  # every minute of an hour
+        await rig.work(rig.queue.receive())
+        rig.now += 60
+    assert await swept(rig) == []
+    rig.now += 4_000  # and nobody has come
+    assert await swept(rig) == ["a"]
+
+
 async def test_changes_and_removals_whose_events_were_lost_are_found(rig: DocumentsRig) -> None:
     await rig.work([await rig.put(name, f"{name}.") for name in NAMES])
     rig.now += 10
@@ -161,7 +174,8 @@ class TestDeletions:
     async def test_one_that_somebody_works_on_is_left_to_them(self, rig: DocumentsRig) -> None:
         await rig.work([await rig.put("a", "Alpha.")])
         await documents.remove(place("a"), rig.document_parts())
-        await rig.ledger.claim(place("a"), owner="somebody", until=rig.now + 60)
+        await rig.ledger.claim(place("a"), owner="somebody", until=rig.now + 7200)
+        rig.now += 3600
         updates = rig.store.calls["update"]
         assert await swept(rig) == ["a"]
         assert rig.store.calls["update"] == updates
@@ -199,6 +213,7 @@ class TestDeletions:
 
         with suppress(Unavailable):
             await documents.remove(place("a"), replace(rig.document_parts(), tell=lost))
+        rig.now += 3600
         assert await swept(rig) == ["a"]
         await rig.work_off()
         entry = await rig.ledger.look_up(place("a"))

@@ -5,6 +5,7 @@ change, upsert new chunks, delete old ones, write down that it is done.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -16,12 +17,16 @@ from steadyrag.domain.errors import DependencyError, Refused, Rejected, Steadyra
 from steadyrag.domain.models import Chunk, EmbeddedChunk
 from steadyrag.domain.ports import Catalogue, CountTokens, DocumentRecord, Embedder, Index
 from steadyrag.ingest_batches import EmbeddingBatches, Retry
+from steadyrag.ingest_blame import each_alone
 from steadyrag.ingest_ledger import Job, Recipe, job_for
 from steadyrag.resilience.corpus_changes import Changes, Untold
 from steadyrag.resilience.together import together
 
 HOPELESS_AFTER = 3
 """Steps in a row that failed after all retries, and end the run."""
+
+LARGEST_METADATA_BYTES = 8000
+"""As JSON. Pinecone takes 40,960 of a chunk, which has its metadata twice, beside its text."""
 
 
 def _no_files(paths: Sequence[Path], base_url: str | None) -> Corpus:
@@ -170,15 +175,16 @@ class Indexing:
             self._fail(job)
 
     def went_wrong(self, problems: Sequence[DependencyError]) -> None:
-        """Counts failed steps in a row, of which no problem at all is the end."""
-        if not problems:
+        """Counts failed steps in a row, of which no problem at all is the end. Who rejects one
+        document serves others."""
+        grave = [problem for problem in problems if not isinstance(problem, Rejected)]
+        if not grave:
             self._failures_in_a_row = 0
             return
         self._failures_in_a_row += 1
-        worst = problems[-1]
-        refused = isinstance(worst, Refused) and not isinstance(worst, Rejected)
+        refused = [problem for problem in grave if isinstance(problem, Refused)]
         if self._failures_in_a_row >= HOPELESS_AFTER or refused:
-            raise Hopeless(worst)
+            raise Hopeless((refused or grave)[-1])
 
     async def _is_unchanged(self, document: FoundDocument, record: DocumentRecord | None) -> bool:
         fingerprint = self._recipe.fingerprint(document)
@@ -194,6 +200,12 @@ class Indexing:
 
     def _chunks_of(self, document: FoundDocument) -> list[Chunk]:
         parsed = document.parse()
+        said = len(json.dumps(dict(parsed.metadata), ensure_ascii=False).encode())
+        if said > LARGEST_METADATA_BYTES:
+            raise UnreadableDocument(
+                f"has {said:,} bytes of metadata, front matter included; at most "
+                f"{LARGEST_METADATA_BYTES:,} are kept with each chunk: shorten it"
+            )
         chunks = chunk_document(parsed, self._parts.count_tokens, max_tokens=self._parts.max_tokens)
         most = self._parts.most_chunks
         if most is not None and len(chunks) > most:
@@ -229,7 +241,7 @@ class Indexing:
         self.summary.embedding_tokens = self._batches.tokens
         jobs = {job.document_id: job for job, _ in done}
         try:
-            await self._upsert(jobs, done)
+            problems += await self._upsert(jobs, done)
         except DependencyError as error:
             problems.append(error)
             for job in jobs.values():
@@ -241,26 +253,44 @@ class Indexing:
                 except DependencyError as error:
                     problems.append(error)
                     job.failure = error
-        for job in [job for job in self._open.values() if job.failure]:
-            self._fail(job)
+        if lost := [job for job in self._open.values() if job.failure]:
+            for job in lost:
+                self._fail(job)
+            self._batches.drop_failed()
         self._progress(self.summary, next(reversed(jobs), ""))
         self.went_wrong(problems)
 
     async def _upsert(
         self, jobs: Mapping[str, Job], done: Sequence[tuple[Job, EmbeddedChunk]]
-    ) -> None:
+    ) -> list[DependencyError]:
+        """Returns what is wrong with the index, where the documents are marked as failed."""
         if not done:
-            return
+            return []
         await self._changing(jobs)
         await together(self._begin(job) for job in jobs.values())
+        problems: list[DependencyError] = []
+        try:
+            await self._put_chunks(done)
+        except Rejected as refusal:
+            errors = await each_alone(
+                list(jobs.values()),
+                lambda job: self._put_chunks([pair for pair in done if pair[0] is job]),
+                refusal,
+            )
+            for document_id, error in errors.items():
+                jobs[document_id].failure = error
+            problems.extend(errors.values())
+        partly = [job for job in jobs.values() if not job.complete and not job.failure]
+        await together(self._put(job.unfinished()) for job in partly)
+        return problems
+
+    async def _put_chunks(self, done: Sequence[tuple[Job, EmbeddedChunk]]) -> None:
         chunks = [chunk for _, chunk in done]
         await self._parts.retry(lambda: self._parts.index.upsert(self._namespace, chunks))
         for job, chunk in done:
             job.upserted.add(chunk.chunk.id)
             self.advanced.add(job.document_id)
         self.summary.chunks_embedded += len(done)
-        partly = [job for job in jobs.values() if not job.complete]
-        await together(self._put(job.unfinished()) for job in partly)
 
     async def _begin_all(self) -> list[DependencyError]:
         """Tells of the documents that begin with this batch, and writes them down."""

@@ -1,17 +1,23 @@
 """Chunks of many documents to full embedding calls."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from steadyrag.domain.errors import DependencyError, Refused
+from steadyrag.domain.errors import DependencyError, Refused, Rejected
 from steadyrag.domain.models import Chunk, EmbeddedChunk, Embeddings, Vector
 from steadyrag.domain.passages import sentences_of
 from steadyrag.domain.ports import Embedder
+from steadyrag.ingest_blame import nobodys_fault
 from steadyrag.ingest_ledger import Job
 
 MOST_TEXTS = 100
 """Texts of one embedding call."""
+
+MOST_PARTS = 40
+"""Calls for parts of a refused one. They single out any three of its texts; where more are
+bad, the rest is for next time."""
 
 type Sleep = Callable[[float], Awaitable[None]]
 type _Failed = dict[str, DependencyError]
@@ -107,23 +113,49 @@ class EmbeddingBatches:
 
     async def _call(self, texts: Sequence[str]) -> tuple[_Failed, DependencyError | None]:
         """Embeds one call's texts; returns those that failed with the reason, and what is
-        wrong with the embedder, if it is not the texts.
-
-        A refusal may be about one text of many: then one half of them is not refused.
-        """
+        wrong with the embedder, if it is not the texts."""
         error = await self._try(texts)
+        if error is None:
+            return {}, None
         if not isinstance(error, Refused) or len(texts) == 1:
-            return (dict.fromkeys(texts, error), error) if error else ({}, None)
-        middle = len(texts) // 2
-        halves = (texts[:middle], texts[middle:])
-        errors = [await self._try(half) for half in halves]
-        if all(errors):
             return dict.fromkeys(texts, error), error
-        for half, half_error in zip(halves, errors, strict=True):
-            if half_error:
-                failed = {half[0]: half_error} if len(half) == 1 else (await self._call(half))[0]
-                return failed, None
-        return {}, None
+        return await self._call_parts(texts, error)
+
+    async def _call_parts(
+        self, texts: Sequence[str], refusal: Refused
+    ) -> tuple[_Failed, DependencyError | None]:
+        """Halves what is refused until each text that cannot be taken stands alone. What is
+        still refused in company when `MOST_PARTS` are used up is not to blame."""
+        refused = deque([(texts, refusal)])
+        alone: dict[str, Refused] = {}
+        failed: _Failed = {}
+        unwell: DependencyError | None = None
+        some_taken = False
+        parts = 0
+        while refused and unwell is None and parts < MOST_PARTS:
+            whole, _ = refused.popleft()
+            middle = len(whole) // 2
+            halves = (whole[:middle], whole[middle:])
+            errors = [await self._try(half) for half in halves]
+            parts += len(halves)
+            one_taken = None in errors
+            some_taken = some_taken or one_taken
+            for half, error in zip(halves, errors, strict=True):
+                if isinstance(error, Rejected) or (one_taken and isinstance(error, Refused)):
+                    if len(half) == 1:
+                        alone[half[0]] = error
+                    else:
+                        refused.append((half, error))
+                elif error is not None:
+                    failed |= dict.fromkeys(half, error)
+                    unwell = error
+        for part, reason in refused:
+            failed |= dict.fromkeys(part, nobodys_fault(reason))
+        for text, reason in alone.items():
+            failed[text] = reason if some_taken else nobodys_fault(reason)
+        if some_taken:
+            return failed, None if isinstance(unwell, Refused) else unwell
+        return failed, unwell or nobodys_fault(refusal)
 
     async def _try(self, texts: Sequence[str]) -> DependencyError | None:
         try:

@@ -164,7 +164,7 @@ async def test_a_rotated_key_is_used_from_the_next_request(openai: OpenAIVendor)
         (Fault("status", status=401), Refused),
         (Fault("status", status=403), Refused),
         (Fault("status", status=404), Refused),
-        (Fault("status", status=400), Rejected),
+        (Fault("status", status=400), Refused),  # it names no part of the request
         (Fault("status", status=429, code="insufficient_quota"), Refused),
         (Fault("status", status=429, code="credit_balance_exhausted"), Refused),
         (Fault("status", status=429), Throttled),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from steadyrag.adapters.openai_generator import OpenAIGenerator
-from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, Throttled, Unavailable
 from steadyrag.domain.models import Block, Chunk, Hit, Question
 from steadyrag.domain.prompt import INSTRUCTIONS
 from vendors import Fault, OpenAIVendor, serving
@@ -212,6 +212,8 @@ async def test_a_question_cannot_forge_a_document(
     [
         (Fault("status", status=401), Refused),
         (Fault("status", status=404), Refused),
+        (Fault("status", status=400), Refused),
+        (Fault("status", status=400, code="invalid_prompt"), Rejected),
         (Fault("status", status=429, code="insufficient_quota"), Refused),
         (Fault("status", status=429, type="insufficient_quota", code="a_new_one"), Refused),
         (Fault("status", status=429, retry_after_s=1), Throttled),

@@ -11,7 +11,7 @@ import pytest
 from contract.index_contract import DIMENSION, EAST, NORTH, IndexContract, embedded, ids
 from steadyrag.adapters.pinecone_index import PineconeIndex
 from steadyrag.adapters.pinecone_schema import schema
-from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, Throttled, Unavailable
 from steadyrag.domain.filters import Filter, parse_filter
 from vendors import Fault, PineconeVendor, serving
 
@@ -182,6 +182,43 @@ async def test_the_gravest_failure_of_a_batch_is_the_one_raised(
     with pytest.raises(Refused, match="stored 200 of 1200"):
         await adapter.upsert("default", [embedded(f"c{i}") for i in range(1200)])
     await adapter.aclose()
+
+
+async def test_what_a_document_says_may_be_rejected_and_how_we_ask_is_refused(
+    index: PineconeIndex, pinecone: PineconeVendor
+) -> None:
+    chunks = [embedded("c"), embedded("d", notes=["a note on it"] * 4000)]
+    with pytest.raises(Rejected, match=r"stored 0 of 2 chunks; answered 400 INVALID_ARGUMENT"):
+        await index.upsert("default", chunks)
+    for status in (413, 422):
+        pinecone.faults.add("upsert", Fault("status", status=status), times=1)
+        with pytest.raises(Rejected, match=f"answered {status}"):
+            await index.upsert("default", [embedded("c")])
+    for status in (401, 403, 404, 409):
+        pinecone.faults.add("upsert", Fault("status", status=status), times=1)
+        with pytest.raises(Refused) as caught:
+            await index.upsert("default", [embedded("c")])
+        assert type(caught.value) is Refused
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind", "why"),
+    [((503, 400), Rejected, 400), ((400, 403), Refused, 403), ((429, 503), Unavailable, 503)],
+)
+async def test_of_several_failures_the_reason_told_is_the_gravest_ones(
+    index: PineconeIndex,
+    pinecone: PineconeVendor,
+    statuses: tuple[int, int],
+    kind: type[DependencyError],
+    why: int,
+) -> None:
+    for status in statuses:
+        pinecone.faults.add("upsert", Fault("status", status=status), times=1)
+    with pytest.raises(
+        DependencyError, match=f"stored 200 of 1200 chunks; answered {why}"
+    ) as caught:
+        await index.upsert("default", [embedded(f"c{i}") for i in range(1200)])
+    assert type(caught.value) is kind
 
 
 async def test_a_vector_of_another_dimension_is_refused_before_anything_is_sent(

@@ -37,9 +37,13 @@ OUT_OF_MONEY = frozenset(
 """Error codes of a 429 that no waiting cures:
 https://platform.openai.com/docs/guides/error-codes."""
 
-_CALLERS_PART = re.compile(r"(\$\.)?(input|messages)\b|$")
-"""What of a request is a caller's text; the rest of it is configuration. A text that is too
-long is refused without naming any part."""
+_CALLERS_PART = re.compile(r"(\$\.)?(input|messages)\b")
+"""What of a request is a caller's text; the rest of it is configuration. An answer that names
+no part may be about either, so no text is blamed for it."""
+
+_CALLERS_FAULT = frozenset({"invalid_prompt", "context_length_exceeded"})
+"""Error codes of a 400 that say as much without naming a part. Who asks must not be able to
+make the vendor look lost to everybody."""
 
 
 class OpenAIClient:
@@ -135,7 +139,7 @@ class OpenAIClient:
         if status >= 500 or status in (408, 409):
             wait_s = retry_after_s(error.response.headers)
             return Unavailable(self._dependency, problem, retry_after_s=wait_s)
-        if status in (400, 413, 422) and _CALLERS_PART.match(part):
+        if status in (400, 413, 422) and (_CALLERS_PART.match(part) or code in _CALLERS_FAULT):
             return Rejected(self._dependency, problem)
         if word(part):
             problem += f" ({part})"

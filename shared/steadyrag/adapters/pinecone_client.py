@@ -18,7 +18,7 @@ from steadyrag.adapters.vendor_http import (
     shared_ssl_context,
     word,
 )
-from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, Throttled, Unavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -50,11 +50,16 @@ class PineconeClient[H: _Handle]:
         self._handles = PerLoop(make, lambda handle: handle.close())
 
     async def call[T](
-        self, ask: Callable[[H], Awaitable[T]], *, timeout_s: float | None = None
+        self,
+        ask: Callable[[H], Awaitable[T]],
+        *,
+        timeout_s: float | None = None,
+        sends_content: bool = False,
     ) -> T:
         """`ask(handle)` within the timeout, and again when the key turns out to have been
         replaced; raises `DependencyError` for whatever the SDK raises, and for an answer that
-        `ask` cannot read."""
+        `ask` cannot read. What the vendor cannot take is `Rejected` where a request
+        `sends_content` of documents; any other we make ourselves, each like the last."""
         import httpx
         from pinecone import errors
 
@@ -79,14 +84,15 @@ class PineconeClient[H: _Handle]:
         except (errors.PineconeConnectionError, httpx.HTTPError) as error:
             raise Unavailable(self._dependency, "could not be reached") from error
         except errors.ApiError as error:
-            raise self._translated(error) from error
+            raise self._translated(error, sends_content) from error
         except (errors.PineconeValueError, errors.PineconeTypeError) as error:
             problem = f"cannot be asked that: {type(error).__name__} from its SDK"
-            raise Refused(self._dependency, problem) from error
+            kind = Rejected if sends_content else Refused
+            raise kind(self._dependency, problem) from error
         except (errors.PineconeError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise Unavailable(self._dependency, "gave an answer that makes no sense") from error
 
-    def _translated(self, error: ApiError) -> DependencyError:
+    def _translated(self, error: ApiError, sends_content: bool) -> DependencyError:
         status, code = error.status_code, word(error.error_code)
         problem = answered(status, code)
         wait_s = retry_after_s(error.headers or {})
@@ -94,6 +100,8 @@ class PineconeClient[H: _Handle]:
             return Throttled(self._dependency, problem, retry_after_s=wait_s)
         if status >= 500 or status == 408:
             return Unavailable(self._dependency, problem, retry_after_s=wait_s)
+        if sends_content and status in (400, 413, 422):
+            return Rejected(self._dependency, problem)
         return Refused(self._dependency, problem)
 
     async def aclose(self) -> None:

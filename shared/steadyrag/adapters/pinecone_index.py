@@ -12,7 +12,7 @@ from steadyrag.adapters.pinecone_filter import to_pinecone
 from steadyrag.adapters.pinecone_schema import TERMS, VECTOR
 from steadyrag.adapters.vendor_http import ApiKey
 from steadyrag.domain.analysis import analyse
-from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
+from steadyrag.domain.errors import DependencyError, Refused, Rejected, Throttled, Unavailable
 from steadyrag.domain.filters import Filter
 from steadyrag.domain.models import Chunk, EmbeddedChunk, Hit, Vector
 from steadyrag.domain.ports import IndexStatus
@@ -132,7 +132,9 @@ class PineconeIndex:
 
             async with slots:
                 try:
-                    stored = await self._client.call(ask, timeout_s=self._write_timeout_s)
+                    stored = await self._client.call(
+                        ask, timeout_s=self._write_timeout_s, sends_content=True
+                    )
                 except DependencyError as error:
                     return 0, error
             return stored, None
@@ -185,10 +187,10 @@ async def _holds(index: AsyncIndex, namespace: str) -> bool:
 
 def _incomplete(stored: int, asked: int, errors: Sequence[DependencyError]) -> DependencyError:
     """The gravest of what went wrong, so that nobody retries what cannot succeed."""
-    why = f"; {errors[0].problem}" if errors else ""
-    problem = f"stored {stored} of {asked} chunks{why}"
-    for kind in (Refused, Unavailable, Throttled):
-        if any(isinstance(error, kind) for error in errors):
+    problem = f"stored {stored} of {asked} chunks"
+    for kind in (Refused, Rejected, Unavailable, Throttled):
+        if met := [error for error in errors if type(error) is kind]:
             waits = [error.retry_after_s for error in errors if error.retry_after_s is not None]
-            return kind(_DEPENDENCY, problem, retry_after_s=max(waits, default=None))
+            why = f"{problem}; {met[0].problem}"
+            return kind(_DEPENDENCY, why, retry_after_s=max(waits, default=None))
     return Unavailable(_DEPENDENCY, problem)

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from deployed import ROOT, Environment, Refused, environment
 from kept import Documents, find, remove
 from live import clear
+from serving import reached, starts, stop
 
 SAM = Path(sys.executable).parent / "sam"
 
@@ -45,8 +46,9 @@ def destroy(chosen: Environment, *, sam: Path, data: bool, asks: bool) -> None:
             f"      aws cloudformation update-termination-protection --region {chosen.region}"
             f" --stack-name {chosen.stack} --no-enable-termination-protection"
         )
-    parameters = (described or {}).get("Parameters", [])
-    left = find(chosen, {one["ParameterKey"]: one["ParameterValue"] for one in parameters})
+    given = (described or {}).get("Parameters", [])
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in given}
+    left = find(chosen, parameters)
     where = f"{chosen.region} of account {left.documents.account}"
     if described and asks:
         confirm(f"Delete stack {chosen.stack} in {where}?", chosen.stack)
@@ -56,8 +58,7 @@ def destroy(chosen: Environment, *, sam: Path, data: bool, asks: bool) -> None:
             f"Remove {documents} with all versions, for good?", documents.bucket or chosen.stack
         )
     if described:
-        clear(chosen, partial(print, flush=True))  # before `sam` prints
-        delete_stack(chosen, sam)
+        take_down(chosen, sam, parameters)
     else:
         print(f"There is no stack {chosen.stack} in {where}.")
     remove(chosen, documents, print)
@@ -79,6 +80,31 @@ def confirm(question: str, expected: str) -> None:
         raise Refused("nobody answered, so nothing was done; YES=1 asks nothing") from None
     if answer.strip() != expected:
         raise Refused("that is another name, so nothing was done")
+
+
+def take_down(chosen: Environment, sam: Path, parameters: dict[str, str]) -> None:
+    """Nobody is let in any more before the fences go, however long the rest takes."""
+    say = partial(print, flush=True)  # before `sam` prints
+    functions = reached(chosen)
+    how = "some of its functions may be stopped.\nRun this again. Or, to keep it, let callers in:"
+    try:
+        stop(chosen, functions, say)
+        how = (
+            "its functions are stopped, and its live configuration is gone, at least in part.\n"
+            "Run this again. Or, to keep it, deploy the live configuration anew"
+            " (docs/operations.md), and only\nthen let callers in:"
+        )
+        clear(chosen, say)
+        delete_stack(chosen, sam)
+    except BaseException:
+        if functions:
+            print(
+                f"\nStack {chosen.stack} is still there, but {how}",
+                *(f"      {command}" for command in starts(chosen, functions, parameters)),
+                sep="\n",
+                file=sys.stderr,
+            )
+        raise
 
 
 def delete_stack(chosen: Environment, sam: Path) -> None:

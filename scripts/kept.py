@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,8 @@ MISSING = frozenset(
         *("ResourceNotFoundException", "ServerSideEncryptionConfigurationNotFoundError"),
     }
 )
+DENIED = frozenset({"AccessDeniedException"})
+"""What KMS says of a key that others keep to themselves."""
 PUSH = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
 
@@ -121,7 +124,8 @@ def _documents(chosen: Environment, account: str) -> Documents:
 def _key(chosen: Environment, documents: Documents) -> Iterator[Kept]:
     """The key of DataKmsKey=create, and none that was brought along."""
     for key in _keys(chosen, documents.bucket):
-        found = (_there(chosen.client("kms").describe_key, KeyId=key) or {}).get("KeyMetadata", {})
+        described = _there(chosen.client("kms").describe_key, or_not=MISSING | DENIED, KeyId=key)
+        found = (described or {}).get("KeyMetadata", {})
         ours = found.get("Description", "").startswith(f"What {chosen.stack} keeps")
         if ours and found["KeyState"] != "PendingDeletion":
             yield Kept(
@@ -137,13 +141,17 @@ def _keys(chosen: Environment, bucket: str) -> Iterator[str]:
     """Keys that may be the stack's: what encrypts the bucket; without one, as after a deployment
     that failed, all of the region's."""
     if not bucket:
-        for page in chosen.client("kms").get_paginator("list_keys").paginate():
-            yield from (key["KeyArn"] for key in page["Keys"])
+        yield from _there(partial(_all_keys, chosen.client("kms")), or_not=DENIED) or ()
         return
     encryption = _there(chosen.client("s3").get_bucket_encryption, Bucket=bucket) or {}
     for rule in encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", []):
         if key := rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID"):
             yield key
+
+
+def _all_keys(kms: Any) -> list[str]:
+    pages = kms.get_paginator("list_keys").paginate()
+    return [key["KeyArn"] for page in pages for key in page["Keys"]]
 
 
 def _gateway_role(chosen: Environment) -> Iterator[Kept]:
@@ -189,11 +197,11 @@ def _index(host: str) -> Iterator[Kept]:
         )
 
 
-def _there(look: Callable[..., Any], **asked: str) -> Any:
-    """What was found, or nothing where AWS says that there is none."""
+def _there(look: Callable[..., Any], *, or_not: frozenset[str] = MISSING, **asked: str) -> Any:
+    """What was found, or nothing where AWS says so, by the codes of `or_not`."""
     try:
         return look(**asked)
     except ClientError as error:
-        if error.response["Error"]["Code"] in MISSING:
+        if error.response["Error"]["Code"] in or_not:
             return None
         raise

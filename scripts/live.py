@@ -2,10 +2,11 @@
 and AppConfig does not let go of with the rest."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from botocore.exceptions import ClientError
 from deployed import Environment, Refused
 
 PARTS = ("LiveApplication", "LiveEnvironment", "LiveProfile")
@@ -20,28 +21,41 @@ EVERY = 50
 
 def clear(chosen: Environment, say: Callable[[str], None]) -> None:
     """Stops what is being deployed, and deletes every version: AppConfig deletes no environment
-    with the one and no profile with the other. Raises `Refused` where a deployment goes on."""
+    with the one and no profile with the other. What somebody has deleted by hand is no error.
+    Raises `Refused` where a deployment goes on."""
     found = _parts(chosen)
     application, environment, profile = (found.get(name) for name in PARTS)
     appconfig = chosen.client("appconfig")
     if application and environment:
-        _stop(appconfig, {"ApplicationId": application, "EnvironmentId": environment}, say)
+        with _unless_gone():
+            _stop(appconfig, {"ApplicationId": application, "EnvironmentId": environment}, say)
     if application and profile:
-        _delete(appconfig, {"ApplicationId": application, "ConfigurationProfileId": profile}, say)
+        which = {"ApplicationId": application, "ConfigurationProfileId": profile}
+        with _unless_gone():
+            _delete(appconfig, which, say)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
 
 
 def _parts(chosen: Environment) -> dict[str, str]:
     """Ids by logical id, of what is still there of the stack."""
-    formation = chosen.client("cloudformation")
-    operations = _resources(formation, chosen.stack).get(OPERATIONS)
-    return _resources(formation, operations) if operations else {}
+    operations = resources(chosen, chosen.stack).get(OPERATIONS)
+    return resources(chosen, operations) if operations else {}
 
 
-def _resources(formation: Any, stack: str) -> dict[str, str]:
-    pages = formation.get_paginator("list_stack_resources").paginate(StackName=stack)
+def resources(chosen: Environment, stack: str) -> dict[str, str]:
+    """Ids by logical id, of what is still there of the stack or one that is nested in it."""
+    listing = chosen.client("cloudformation").get_paginator("list_stack_resources")
     return {
         one["LogicalResourceId"]: one["PhysicalResourceId"].rpartition("|")[2]
-        for page in pages
+        for page in listing.paginate(StackName=stack)
         for one in page["StackResourceSummaries"]
         if one.get("PhysicalResourceId") and one["ResourceStatus"] != "DELETE_COMPLETE"
     }
@@ -75,7 +89,7 @@ def _delete(appconfig: Any, which: dict[str, str], say: Callable[[str], None]) -
     deleted: set[int] = set()
     while left := _versions(appconfig, which) - deleted:
         for number in sorted(left):
-            with suppress(appconfig.exceptions.ResourceNotFoundException):
+            with _unless_gone():
                 appconfig.delete_hosted_configuration_version(**which, VersionNumber=number)
             deleted.add(number)
             if len(deleted) % EVERY == 0:

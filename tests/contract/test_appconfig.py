@@ -13,9 +13,9 @@ import pytest
 
 from live_profile import Profile
 from servers import REGION
-from steadyrag.adapters.appconfig import NOTHING, SOCKET_TIMEOUT_S, AppConfigSource
+from steadyrag.adapters.appconfig import LEAST_INTERVAL_S, SOCKET_TIMEOUT_S, AppConfigSource
 from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
-from steadyrag.domain.live_config import LARGEST_BYTES, LiveConfig
+from steadyrag.domain.live_config import LARGEST_BYTES, LiveConfig, Polled
 from steadyrag.resilience.live_config import ConfigPoller
 from tcp_proxy import TcpProxy
 
@@ -204,9 +204,11 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
 
 
 @pytest.fixture
-def scripted(service: Scripted) -> AppConfigSource:
+async def scripted(service: Scripted) -> AsyncIterator[AppConfigSource]:
     url = f"http://127.0.0.1:{service.server.server_port}"
-    return AppConfigSource("app/env/live", endpoint_url=url, region=REGION)
+    opened = AppConfigSource("app/env/live", endpoint_url=url, region=REGION)
+    yield opened
+    await opened.aclose()
 
 
 def session(first: str = "t1") -> tuple[int, dict[str, str], bytes]:
@@ -261,25 +263,62 @@ async def test_an_expired_token_is_replaced_in_the_same_poll(scripted, service):
     "replies",
     [
         [missing("Deployment")],
-        [missing("Configuration")],
         [session(), missing("Deployment")],
-        [session(), missing("Configuration")],
-        [session(), missing()],
-        [session(), latest(b"")],
+        [session(), latest(b"", after="15")],
     ],
 )
-async def test_nothing_deployed_is_an_empty_document_however_it_is_said(scripted, service, replies):
-    service.replies = [*replies, session(), latest(b'{"a": 1}')]
-    polled = await scripted.poll()
-    assert (polled.document, len(service.asked)) == (NOTHING, len(replies))
+async def test_nothing_deployed_is_told_apart_from_a_document(scripted, service, replies):
+    service.replies = [*replies, session(), latest(b"{}")]
+    assert await scripted.poll() == Polled(None, LEAST_INTERVAL_S, deployed=False)
+    assert len(service.asked) == len(replies)
     scripted._token = None
-    assert (await scripted.poll()).document == b'{"a": 1}'
+    polled = await scripted.poll()
+    assert (polled.document, polled.deployed) == (b"{}", True)
+
+
+async def test_no_news_for_a_session_is_not_that_nothing_is_deployed(scripted, service):
+    service.replies = [session(), latest(b"{}"), latest(b"")]
+    await scripted.poll()
+    polled = await scripted.poll()
+    assert (polled.document, polled.deployed) == (None, True)
 
 
 async def test_a_session_whose_deployment_was_taken_back_is_begun_anew(scripted, service):
     service.replies = [session(), latest(b'{"a": 1}'), missing("Deployment"), missing("Deployment")]
     await scripted.poll()
-    assert (await scripted.poll()).document == NOTHING
+    assert not (await scripted.poll()).deployed
+
+
+@pytest.mark.parametrize("kind", ["Configuration", ""])
+@pytest.mark.parametrize("before", [[], [session()]])
+async def test_what_may_be_missing_for_another_reason_is_not_that_nothing_is_deployed(
+    scripted, service, before, kind
+):
+    service.replies = [*before, missing(kind)]
+    with pytest.raises(Refused, match="404 ResourceNotFoundException"):
+        await scripted.poll()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [missing("Configuration"), missing(), missing("Deployment"), latest(b"")],
+    ids=["no configuration", "of no kind", "no deployment", "empty"],
+)
+@pytest.mark.parametrize("lost", [False, True], ids=["the session goes on", "it was lost"])
+async def test_no_answer_that_nothing_is_there_takes_a_fence_down(scripted, service, answer, lost):
+    now, unusable = [1_800_000_000.0], []
+    poller = ConfigPoller(scripted, clock=lambda: now[0], on_unusable=lambda: unusable.append(1))
+    service.replies = [session(), latest(b'{"key_namespaces": {"k1": ["hr"]}}')]
+    await poller.warm(5)
+    fence = poller.current
+    expired = [] if lost else [failed(400, "BadRequestException")]
+    service.replies = [*expired, session(), answer]
+    if lost:
+        scripted._token = None
+    now[0] += 60
+    await poller.warm(5)
+    assert (poller.current, len(unusable), service.replies) == (fence, 1, [])
+    await poller.aclose()
 
 
 @pytest.mark.parametrize(

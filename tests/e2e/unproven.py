@@ -149,7 +149,8 @@ BEHAVIOUR = (
         "what AppConfig answers where nothing is deployed",
         "the local one answers with nothing; AWS documents which kinds of things it may call "
         "missing, and not when",
-        "each of those is taken for an empty document, and a wrong name is not",
+        "a missing deployment and an empty answer leave the settings in force, but take no fence "
+        "down that a function knows of; all else is an error, which `steadyrag doctor` tells",
     ),
     (
         "that AppConfig keeps a profile while it has versions",

@@ -4,10 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import WaiterError
+from botocore.stub import Stubber
 
 from infra.destroy_rig import (
     NOW,
@@ -178,6 +181,27 @@ def test_a_key_whose_bucket_was_never_made_is_named(
     assert f"schedule-key-deletion --region {REGION} --key-id {key['Arn']}" in said
     kms.schedule_key_deletion(KeyId=key["KeyId"])
     assert key["Arn"] not in run("destroy").stdout
+
+
+@pytest.mark.parametrize("operation", ["describe_key", "list_keys"])
+def test_keys_that_others_keep_to_themselves_are_passed_over(operation: str) -> None:
+    session = boto3.Session("local", "local", region_name=REGION)
+    kms = session.client("kms")
+    ours = "arn:aws:kms:eu-west-1:123456789012:key/ours"
+    listed = [{"KeyArn": arn} for arn in (ours.replace("ours", "theirs"), ours)]
+    with Stubber(kms) as answers:
+        if operation == "describe_key":
+            answers.add_response("list_keys", {"Keys": listed})
+        answers.add_client_error(operation, "AccessDeniedException")
+        if operation == "describe_key":
+            metadata = {"KeyId": "ours", "Description": "What gone keeps", "KeyState": "Enabled"}
+            answers.add_response("describe_key", {"KeyMetadata": metadata})
+        chosen = SimpleNamespace(stack="gone", region=REGION, client=lambda _: kms)
+        found = [one.what for one in kept._key(chosen, kept.Documents("", "", "123456789012"))]
+        answers.assert_no_pending_responses()
+    assert [what.split(",")[0] for what in found] == (
+        [f"key {ours}"] if operation == "describe_key" else []
+    )
 
 
 def test_a_deployment_ends_with_what_to_do_next(

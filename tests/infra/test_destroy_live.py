@@ -1,4 +1,5 @@
-"""What operators have put into the live configuration goes before the stack does."""
+"""What operators have put into the live configuration goes before the stack does, and whoever
+would be fenced by it before that."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,21 +8,25 @@ from typing import Any
 import pytest
 
 from infra.cloudformation import ROOT
-from infra.destroy_rig import NOW, Run, client, run, stack
-from infra.stack import template
+from infra.destroy_rig import NOW, Run, client, commands, run, stack
+from infra.stack import FUNCTION, template
 from servers import REGION, unique
 
 import live  # isort: skip
+import serving  # isort: skip
 
 __all__ = ["client", "run", "stack"]
 
 
 class Steered:
-    """A stack with the live configuration of infra/operations.yaml."""
+    """A stack with the live configuration of infra/operations.yaml, and functions of template.yaml:
+    those that callers reach, and another."""
+
+    OTHER = "IngestFunction"
 
     def __init__(self, client: Callable[[str], Any], stack: str) -> None:
         self._formation, self._stack = client("cloudformation"), stack
-        self._appconfig = client("appconfig")
+        self._appconfig, self._lambda = client("appconfig"), client("lambda")
         application, environment, profile = self._create(client("s3")).split("/")
         self._profile = {"ConfigurationProfileId": profile}
         self._under = {"ApplicationId": application, "EnvironmentId": environment}
@@ -38,13 +43,28 @@ class Steered:
         }
         nested = {"Type": "AWS::CloudFormation::Stack", "Properties": operations}
         output = {"Value": {"Fn::GetAtt": [live.OPERATIONS, "Outputs.LiveConfig"]}}
-        body = {"Resources": {live.OPERATIONS: nested}, "Outputs": {"LiveConfig": output}}
+        functions = {name: self._function(name) for name in (*serving.REACHED, self.OTHER)}
+        body = {
+            "Parameters": {serving.RESERVED: {"Type": "Number", "Default": 7}},
+            "Resources": {live.OPERATIONS: nested, **functions},
+            "Outputs": {"LiveConfig": output},
+        }
         self._formation.create_stack(StackName=self._stack, TemplateBody=json.dumps(body))
         self._formation.get_waiter("stack_create_complete").wait(
             StackName=self._stack, WaiterConfig=NOW
         )
         (described,) = self._formation.describe_stacks(StackName=self._stack)["Stacks"]
         return str(described["Outputs"][0]["OutputValue"])
+
+    def _function(self, name: str) -> dict[str, Any]:
+        properties = {
+            "FunctionName": f"{self._stack}-{name}",
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Role": "arn:aws:iam::000000000000:role/any",
+            "Code": {"ZipFile": "def handler(*_): ..."},
+        }
+        return {"Type": "AWS::Lambda::Function", "Properties": properties}
 
     def deploy(self, strategy: str, *, versions: int = 1) -> None:
         """The last of so many versions."""
@@ -68,6 +88,29 @@ class Steered:
     def versions(self) -> list[Any]:
         listed = self._appconfig.list_hosted_configuration_versions(**self._versions)
         return list(listed["Items"])
+
+    @property
+    def stopped(self) -> set[str]:
+        return {
+            name
+            for name in (*serving.REACHED, self.OTHER)
+            if self._lambda.get_function_concurrency(FunctionName=f"{self._stack}-{name}").get(
+                "ReservedConcurrentExecutions"
+            )
+            == 0
+        }
+
+    def lose_a_function(self) -> None:
+        self._lambda.delete_function(FunctionName=f"{self._stack}-{serving.SEARCH}")
+
+    def lose(self, part: str) -> None:
+        """Somebody deletes it by hand."""
+        if part == "LiveEnvironment":
+            self._appconfig.delete_environment(**self._under)
+        elif part == "LiveProfile":
+            self._appconfig.delete_configuration_profile(**self._versions)
+        else:
+            self._appconfig.delete_application(ApplicationId=self._under["ApplicationId"])
 
     def delete(self) -> None:
         self._formation.delete_stack(StackName=self._stack)
@@ -98,6 +141,54 @@ def test_one_that_bakes_is_taken_back(run: Run, steered: Steered) -> None:
     assert steered.state == "BAKING"
     run("destroy", "--yes", "--sam", "false")
     assert (steered.state, steered.versions) == ("ROLLED_BACK", [])
+
+
+def test_nobody_is_let_in_any_more_before_the_fences_go(run: Run, steered: Steered) -> None:
+    steered.deploy("AppConfig.AllAtOnce")
+    said = run("destroy", "--yes", "--sam", "false").stdout
+    assert steered.stopped == set(serving.REACHED)
+    assert said.rindex("stopped function") < said.index("stopped deployment 1")
+
+
+def test_a_stack_that_stays_is_told_how_callers_are_let_in_again(
+    run: Run, steered: Steered, stack: str
+) -> None:
+    told = run("destroy", "--yes", "--sam", "false").stderr
+    assert "its functions are stopped, and its live configuration is gone" in told
+    assert commands(told) == ["lambda"] * len(serving.REACHED)
+    reserved = f"--function-name {stack}-{serving.SEARCH} --reserved-concurrent-executions 7"
+    assert f"put-function-concurrency --region {REGION} {reserved}" in told
+    for name in serving.REACHED[1:]:
+        back = f"delete-function-concurrency --region {REGION} --function-name {stack}-{name}"
+        assert back in told
+
+
+def test_a_function_that_is_gone_is_no_error(run: Run, steered: Steered) -> None:
+    steered.deploy("AppConfig.AllAtOnce")
+    steered.lose_a_function()
+    done = run("destroy", "--yes", "--sam", "false")
+    assert "is not gone; the message of `sam delete` is above" in done.stderr
+    assert done.stdout.count("stopped function") == len(serving.REACHED) - 1
+    assert steered.versions == []
+
+
+@pytest.mark.parametrize("part", live.PARTS)
+def test_a_part_that_somebody_has_deleted_is_no_error(
+    run: Run, steered: Steered, part: str
+) -> None:
+    steered.lose(part)
+    done = run("destroy", "--yes", "--sam", "false")
+    assert "is not gone; the message of `sam delete` is above" in done.stderr
+
+
+def test_the_functions_that_are_stopped_are_those_behind_the_gateway() -> None:
+    behind = {
+        name
+        for name, function in template().of_type(FUNCTION)
+        if "Api" in {event["Type"] for event in function.get("Events", {}).values()}
+    }
+    assert behind == set(serving.REACHED)
+    assert serving.RESERVED in template().parameters
 
 
 def test_the_live_configuration_is_looked_for_where_the_template_puts_it() -> None:

@@ -9,8 +9,7 @@ import pytest
 from infra.cloudformation import Template, shown
 from infra.stack import FUNCTION, KEY, environment, template
 from infra.transform import PYTHON
-from steadyrag.adapters.appconfig import NOTHING
-from steadyrag.domain.live_config import LiveConfig, parse_live_config
+from steadyrag.domain.live_config import parse_live_config
 from steadyrag.settings import load
 from steadyrag.telemetry.catalogue import INGEST_LAG, NAMESPACE
 
@@ -124,10 +123,6 @@ def test_the_stack_deploys_no_live_configuration_over_the_operators() -> None:
     assert {kind.rpartition(":")[2] for kind in made if kind.startswith("AWS::AppConfig::")} == {
         *("Application", "Environment", "ConfigurationProfile", "DeploymentStrategy"),
     }
-
-
-def test_before_an_operator_has_deployed_one_it_changes_nothing() -> None:
-    assert parse_live_config(NOTHING) == LiveConfig()
 
 
 @pytest.mark.parametrize(

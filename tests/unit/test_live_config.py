@@ -30,7 +30,7 @@ from steadyrag.resilience.live_config import PATIENCE_S, ConfigPoller
 
 @dataclass
 class FakeSource:
-    """Answers what it is told to: a document (None: as before), or an error."""
+    """Answers what it is told to: a document (None: as before), an error, or just that."""
 
     says: object = None
     poll_after_s: float = 15.0
@@ -48,6 +48,8 @@ class FakeSource:
             raise
         if isinstance(self.says, Exception):
             raise self.says
+        if isinstance(self.says, Polled):
+            return self.says
         if self.says is None or isinstance(self.says, bytes):
             return Polled(self.says, self.poll_after_s)
         return Polled(json.dumps(self.says).encode(), self.poll_after_s)
@@ -84,6 +86,7 @@ def tenants(**namespaces: list[str]) -> dict[str, object]:
 
 
 DOWN = Unavailable("appconfig", "could not be reached")
+NOT_DEPLOYED = Polled(None, 15.0, deployed=False)
 
 
 # --- the document
@@ -239,6 +242,41 @@ async def test_a_wrong_document_is_told_with_every_reading_and_changes_nothing(w
     await rig.passes(60)
     assert rig.unusable == 2
     assert rig.may("k1", "legal")
+
+
+async def test_before_anything_is_deployed_the_settings_are_known_to_hold():
+    rig = Rig(FakeSource(NOT_DEPLOYED))
+    await rig.poller.warm()
+    await rig.passes(60)
+    assert (rig.poller.known, rig.poller.current, rig.unusable) == (True, LiveConfig(), 0)
+    Access(None, live=rig.poller).check(asked_by("k1"), "hr")
+
+
+async def test_what_was_read_holds_when_nothing_is_deployed_any_more(caplog):
+    rig = Rig(FakeSource(tenants(k1=["hr"])))
+    await rig.poller.warm()
+    rig.source.says = NOT_DEPLOYED
+    with caplog.at_level(logging.WARNING):
+        await rig.passes(60)
+    assert "live configuration not usable" in caplog.text
+    rig.source.says = None  # nothing new: it is still gone
+    await rig.passes(60)
+    assert rig.unusable == 2
+    fence = Access(None, live=rig.poller)
+    fence.check(asked_by("k1"), "hr")
+    with pytest.raises(Forbidden):
+        fence.check(asked_by("k2"), "hr")
+    rig.source.says = {}
+    await rig.passes(60)
+    assert (rig.poller.current, rig.unusable) == (LiveConfig(), 2)
+
+
+async def test_an_empty_document_that_is_no_longer_deployed_is_no_trouble():
+    rig = Rig(FakeSource({}))
+    await rig.poller.warm()
+    rig.source.says = NOT_DEPLOYED
+    await rig.passes(60)
+    assert (rig.poller.known, rig.poller.current, rig.unusable) == (True, LiveConfig(), 0)
 
 
 async def test_who_has_never_read_it_asks_again_soon():

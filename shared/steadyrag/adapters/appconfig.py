@@ -3,14 +3,15 @@
 A session hands out one token for each poll; a poll that fails costs the session, and the next
 one starts a new session, which brings the whole document.
 
-Where nothing has ever been deployed, that is an empty document. Of what AppConfig answers then,
-its documentation says only that it may name a `Deployment` or a `Configuration` as not found;
-a name that is wrong it names as such, and that is an error.
+Nothing is deployed where AppConfig says that it finds no `Deployment`, or has no news for a new
+session. Whatever else it doesn't find is an error: its documentation also knows a missing
+`Configuration`, and doesn't say when.
 """
 
 from __future__ import annotations
 
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,9 +21,6 @@ from steadyrag.domain.live_config import LARGEST_BYTES, Polled
 
 NAME = "appconfig"
 
-NOTHING = b"{}"
-"""The document where nothing is deployed."""
-
 SOCKET_TIMEOUT_S = 1.0
 """For connecting, and for each answer."""
 POLL_TIMEOUT_S = 5.0
@@ -31,7 +29,6 @@ LEAST_INTERVAL_S = 15
 LONGEST_INTERVAL_S = 86_400
 """What AppConfig allows between two polls of a session."""
 
-_NOT_DEPLOYED = frozenset({"Configuration", "Deployment"})
 _NAMED = {
     "Application": "application",
     "ConfigurationProfile": "profile",
@@ -82,22 +79,14 @@ class AppConfigSource:
             # It has expired, or what it led to is no longer deployed: a new session knows.
             with suppress(client.exceptions.BadRequestException, missing):
                 return _latest(client, token)
-        begun: str | None = None
         try:
-            begun = client.start_configuration_session(**self._profile)["InitialConfigurationToken"]
-            polled, token = _latest(client, begun)
+            begun = client.start_configuration_session(**self._profile)
+            polled, token = _latest(client, begun["InitialConfigurationToken"])
         except missing as error:
-            if not _nothing_deployed(error.response, begun=begun is not None):
+            if _missing(error.response) != "Deployment":
                 raise
-            return Polled(NOTHING, LEAST_INTERVAL_S), None
-        return Polled(polled.document or NOTHING, polled.poll_after_s), token
-
-
-def _nothing_deployed(response: Any, *, begun: bool) -> bool:
-    """Whether all that was asked for is there but a deployment: a session that has `begun`
-    found everything that was named, so that nothing else can be missing."""
-    kind = _missing(response)
-    return kind in _NOT_DEPLOYED or (begun and kind not in _NAMED)
+            return Polled(None, LEAST_INTERVAL_S, deployed=False), None
+        return replace(polled, deployed=polled.document is not None), token
 
 
 def _misnamed(code: str, status: int, response: Any) -> Refused | None:

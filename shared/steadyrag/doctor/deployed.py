@@ -189,7 +189,8 @@ def live_configuration(name: str, read: Callable[[], Awaitable[str]]) -> Check:
         return fail(
             f"{name}: {error.problem}",
             do="it must be application/environment/profile, each there by its name or id, and "
-            "these credentials must be allowed to read it; correct STEADYRAG_LIVE_CONFIG",
+            "these credentials must be allowed to read it; correct STEADYRAG_LIVE_CONFIG, or "
+            "deploy a first version, which may be {}",
         )
 
     return Check("live configuration", look, unreadable)

@@ -33,10 +33,12 @@ class LiveConfig:
 @dataclass(frozen=True, slots=True)
 class Polled:
     """What a source answered. `document` is None where it has not changed since the last
-    poll; nobody may ask again before `poll_after_s` seconds are over."""
+    poll, and where none is `deployed`; nobody may ask again before `poll_after_s` seconds
+    are over."""
 
     document: bytes | None
     poll_after_s: float
+    deployed: bool = True
 
 
 class ConfigSource(Closeable, Protocol):

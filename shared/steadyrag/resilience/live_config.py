@@ -1,8 +1,9 @@
 """The live configuration, read while requests run and never in their way.
 
 It is read before the first request and then once a minute by a request, beside its own work.
-What was read last holds until something better comes. What a process has never read it does
-not know: `known` says so, and whoever depends on it decides.
+What was read last holds until something better comes, and that nothing is deployed any more is
+not better: it would open what a document has closed, where one that is empty says so itself.
+What a process has never read it does not know: `known` says so, and whoever depends on it decides.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class ConfigPoller:
 
     @property
     def known(self) -> bool:
-        """Whether a document was ever read."""
+        """Whether a document was ever read, or that there is none."""
         return self._state.known
 
     def begin(self) -> None:
@@ -127,7 +128,9 @@ class ConfigPoller:
         state.wait_s = RETRY_S
         try:
             polled = await self._source.poll()
-            if polled.document is not None:
+            if not polled.deployed:
+                self._take_nothing(state)
+            elif polled.document is not None:
                 self._take(state, polled.document)
             state.wait_s = polled.poll_after_s
         except DependencyError as error:
@@ -147,6 +150,15 @@ class ConfigPoller:
         except ValueError as error:
             state.wrong = str(error)
             return
+        self._replace(state, read)
+
+    def _take_nothing(self, state: _State) -> None:
+        if state.current == LiveConfig():
+            self._replace(state, LiveConfig())
+        else:
+            state.wrong = "nothing is deployed any more"
+
+    def _replace(self, state: _State, read: LiveConfig) -> None:
         if read != state.current or not state.known:
             there = [name for name in read.__slots__ if getattr(read, name) is not None]
             log.info("live configuration in force", extra={"replaces": there})

@@ -246,8 +246,9 @@ async def _live_config(profile: str) -> str:
     from steadyrag.adapters.appconfig import AppConfigSource
     from steadyrag.domain.live_config import LiveConfig, parse_live_config
 
-    document = (await AppConfigSource(profile).poll()).document or b""
-    if parse_live_config(document) == LiveConfig():
+    polled = await AppConfigSource(profile).poll()
+    document = polled.document or b""
+    if not polled.deployed or parse_live_config(document) == LiveConfig():
         return f"{profile}: nothing is in it, so the settings hold"
     return f"{profile}: {len(document):,} bytes"
 

@@ -25,7 +25,7 @@ run: .venv/.local .venv-cloud/.ready ## Index the documents here (or DOCS=folder
 		$(if $(DOCS),,--try "What happens when the reranker is down?" --try "재순위화가 멈추면 어떻게 되나요?")
 
 test: .venv/.dev .venv-cloud/.ready ## Every test that needs neither AWS nor a data set
-	$(BIN)/pytest tests --ignore=tests/e2e -q
+	$(BIN)/pytest tests --ignore=tests/e2e -q -n 2 --dist loadfile
 
 eval: .venv/.eval ## Retrieval quality: DATA=BEIR folder [LIMIT=n] [OUT=file.json] [MIN=nDCG]
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make eval DATA=folder"; exit 2; }

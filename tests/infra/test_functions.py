@@ -41,7 +41,7 @@ def test_a_functions_handler_is_in_its_file(name: str) -> None:
     assert attribute in assigned
 
 
-@pytest.mark.parametrize("name", FUNCTIONS.keys() - NOT_RELEASED)
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - NOT_RELEASED))
 def test_a_function_is_released_by_an_alias(name: str) -> None:
     assert FUNCTIONS[name]["AutoPublishAlias"] == "live"
     assert FUNCTIONS[name]["AutoPublishAliasAllProperties"] is True

@@ -14,12 +14,14 @@ from steadyrag.cli import cli
 QUESTIONS = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "pictures.py"))["QUESTIONS"]
 ROOT = Path(__file__).parents[2]
 EDITIONS = {"README.md": "answer.svg", "README.ko.md": "answer.ko.svg"}
+RIVALS = ("docs/resilience.md", "docs/retrieval.md")
+"""What else says most of rerankers. To embed all that `make run` does takes a minute."""
 
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory):
     environment = {"STEADYRAG_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
-    paths = [str(ROOT / name) for name in (*EDITIONS, "docs")]
+    paths = [str(ROOT / name) for name in (*EDITIONS, *RIVALS)]
     done = CliRunner().invoke(cli, ["ingest", *paths], env=environment)
     assert done.exit_code == 0, done.output
     return environment

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,11 +36,11 @@ pytestmark = pytest.mark.skipif(
 
 
 class Here:
-    """A folder of two documents, and the commands that work on it."""
+    """Two documents, a folder for what is made of them, and the commands that work on both."""
 
-    def __init__(self, folder: Path) -> None:
-        self.documents = folder / "docs"
-        self.data = folder / "data"
+    def __init__(self, documents: Path, data: Path) -> None:
+        self.documents = documents
+        self.data = data
         self.port = free_port()
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -47,9 +48,6 @@ class Here:
             "STEADYRAG_PORT": str(self.port),
             "STEADYRAG_LOCAL_AWS": str(LOCAL_AWS),
         }
-        self.documents.mkdir()
-        (self.documents / "refunds.md").write_text("# Refunds\n\nA refund takes ten days.")
-        (self.documents / "opening.md").write_text("# Opening\n\nWe open at nine.")
 
     def ingest(self) -> None:
         command = [str(CLI), "ingest", str(self.documents)]
@@ -120,11 +118,25 @@ class Serving:
         return [int(port) for url in urls if url for port in re.findall(r":(\d+)", url)]
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Here:
-    here = Here(tmp_path)
+def written_and_ingested(folder: Path) -> Here:
+    here = Here(folder / "docs", folder / "data")
+    here.documents.mkdir()
+    (here.documents / "refunds.md").write_text("# Refunds\n\nA refund takes ten days.")
+    (here.documents / "opening.md").write_text("# Opening\n\nWe open at nine.")
     here.ingest()
     return here
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Here:
+    return written_and_ingested(tmp_path_factory.mktemp("ingested"))
+
+
+@pytest.fixture
+def here(ingested: Here, tmp_path: Path) -> Here:
+    """With an index of its own; the documents are everybody's."""
+    shutil.copytree(ingested.data, tmp_path / "data")
+    return Here(ingested.documents, tmp_path / "data")
 
 
 def listens(port: int) -> bool:
@@ -136,7 +148,8 @@ def titles(answer: dict[str, Any]) -> set[str]:
     return {source["title"] for source in answer["sources"]}
 
 
-async def test_who_changes_documents_meanwhile_tells_the_stores(here):
+async def test_who_changes_documents_meanwhile_tells_the_stores(tmp_path):
+    here = written_and_ingested(tmp_path)
     with here.serving() as serving:
         health = serving.health()
         assert (health["valkey"], health["dynamodb"]) == ("ok", "ok")

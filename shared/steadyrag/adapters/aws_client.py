@@ -11,6 +11,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from traceback import clear_frames
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -223,4 +224,5 @@ def reading(name: str) -> Iterator[None]:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         problem = f"gave an answer that makes no sense ({type(error).__name__})"
+        clear_frames(error.__traceback__)  # they hold the connection of a body nobody will read
         raise Unavailable(name, problem) from None

@@ -42,7 +42,7 @@ def analyse(text: str) -> list[str]:
 
 
 def _folded(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold().lower()  # Cherokee folds to capitals
     return folded if folded.isascii() else unicodedata.normalize("NFKC", folded)
 
 

@@ -2,14 +2,12 @@
 
 from steadyrag.api.queue_handler import queue_handler
 from steadyrag.settings import load
-from steadyrag.telemetry import log, metrics, spans
 from steadyrag.wiring.documents import build_worker, ingest_work
 from steadyrag.wiring.parts import preload
+from steadyrag.wiring.telemetry import configure_telemetry
 
 settings = load()
-log.configure(settings.log_level)
-metrics.configure(settings.metrics, service=settings.service)
-spans.configure(settings.tracing)
+configure_telemetry(settings, function="ingest")
 preload(settings)
 parts = build_worker(settings)
-handler = queue_handler(*ingest_work(parts))
+handler = queue_handler(*ingest_work(parts), function="ingest")

@@ -80,6 +80,9 @@ class Readiness:
         asked = asyncio.gather(*(_ask(probe, self._timeout_s) for probe in self._probes.values()))
         states, results = await asyncio.gather(_states(self._breakers, self._timeout_s), asked)
         checks = dict(zip(self._probes, results, strict=True))
+        for name, check in checks.items():
+            if check.status == "failed":
+                log.warning("not ready", extra={"dependency": name, "reason": check.detail})
         return Health(_status(checks, states), checks, states)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,6 +43,8 @@ from steadyrag.domain.ports import (
     SharedStore,
     Warmable,
 )
+from steadyrag.domain.prices import Prices
+from steadyrag.domain.search_ids import new_id
 from steadyrag.domain.sentences import language_of
 from steadyrag.domain.slices import Caps
 from steadyrag.resilience.answer_cache import AnswerCache
@@ -84,9 +85,10 @@ class Service:
     cache: AnswerCache | None = None
     breakers: Breakers = field(default_factory=Breakers)
     stores: Sequence[SharedStore] = ()
+    prices: Prices = field(default_factory=Prices)
     options: Options = field(default_factory=Options)
     caps: Caps = field(default_factory=Caps)
-    new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+    new_id: Callable[[], str] = new_id
 
     async def warm(self) -> None:
         """Loads what the first question would wait for; raises `ConfigError` when a part is
@@ -115,8 +117,11 @@ async def search(
 
     `deadline_s` may shorten the service's own; `refresh` passes over what is held.
     """
-    run = Run(breakers=service.breakers, deadline_s=service.options.deadline_s)
-    started = run.clock()
+    run = Run(
+        breakers=service.breakers,
+        deadline_s=service.options.deadline_s,
+        prices=service.prices,
+    )
     with deadline(min(deadline_s or math.inf, service.options.deadline_s)):
         if service.cache is None:
             answer = await compute(query, service, run)
@@ -124,14 +129,19 @@ async def search(
             answer = await service.cache.answer(
                 query, lambda state: compute(query, service, run, state), refresh=refresh
             )
-    total_ms = round((run.clock() - started) * 1000, 2)
-    return replace(answer, timings_ms={**answer.timings_ms, "total": total_ms})
+    if not answer.stages and service.cache:
+        run.waited("cache")
+        answer = replace(answer, timings_ms=run.timings_ms, stages=run.stages)
+    timings_ms = {**answer.timings_ms, "total": run.since_ms(run.began)}
+    return replace(answer, timings_ms=timings_ms)
 
 
 async def compute(
     query: Query, service: Service, run: Run, state: RequestState | None = None
 ) -> Answer:
     """The answer from the index as it is now, or the best that is left of it."""
+    if state:
+        run.waited("cache")
     if state and state.breakers is not None:
         held_in = state.tier.name if state.tier else None
         service.breakers.absorb(state.breakers, held_in=held_in, read_at=state.began_at)
@@ -139,6 +149,7 @@ async def compute(
     if found.lost and (answer := _last_good(state, service, run)):
         return answer
     ranking = await rank(query, found, service, run)
+    run.timings_ms["sources"] = run.since_ms(run.began)
     written = await write(query, found, ranking, service, run)
     answer_text, hits = _cited(written, ranking.hits)
     generation = written.generation
@@ -156,8 +167,10 @@ async def compute(
             embedding_tokens=found.embedding_tokens,
             prompt_tokens=generation.prompt_tokens if generation else 0,
             completion_tokens=generation.completion_tokens if generation else 0,
+            cost_usd=run.cost_usd,
         ),
         timings_ms=run.timings_ms,
+        stages=run.stages,
     )
 
 
@@ -169,7 +182,12 @@ def _last_good(state: RequestState | None, service: Service, run: Run) -> Answer
     held = state.last_good(service.cache.shared.clock(), service.new_id())
     if held is None:
         return None
-    return replace(held, degraded=tuple(dict.fromkeys(run.lost)), timings_ms=run.timings_ms)
+    return replace(
+        held,
+        degraded=tuple(dict.fromkeys(run.lost)),
+        timings_ms=run.timings_ms,
+        stages=run.stages,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from pydantic.fields import FieldInfo
 from steadyrag.domain.access import parse_policy
 from steadyrag.domain.errors import ConfigError
 from steadyrag.domain.limits import parse_limit, parse_overrides
+from steadyrag.domain.local_days import time_zone
+from steadyrag.domain.platt import parse_fitted
 
 PREFIX = "STEADYRAG_"
 
@@ -65,14 +67,35 @@ def _policy(value: str) -> str:
     return value
 
 
+def _calibration(value: str) -> str:
+    parse_fitted(value)
+    return value
+
+
+def _time_zone(value: str) -> str:
+    time_zone(value)
+    return value
+
+
+def _long_enough(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and len(value) < 16:
+        raise ValueError("must have at least 16 characters, picked by chance")
+    return value
+
+
 CacheUrl = Annotated[str, AfterValidator(_cache_url)]
 CacheUser = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")]
 CacheName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,39}$")]
 TablePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{2,62}$")]
+TopicArn = Annotated[
+    str, StringConstraints(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$")
+]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 RateLimitText = Annotated[str, AfterValidator(_limit)]
 OverridesText = Annotated[str, AfterValidator(_overrides)]
 PolicyText = Annotated[str, AfterValidator(_policy)]
+CalibrationText = Annotated[str, AfterValidator(_calibration)]
 ProfileName = Annotated[
     str, StringConstraints(pattern=r"^[^/\s]{1,128}/[^/\s]{1,128}/[^/\s]{1,128}$")
 ]
@@ -139,6 +162,11 @@ class Settings(BaseModel):
     )
     rerank_model: str = _variable(
         "STEADYRAG_RERANK_MODEL", "bge-reranker-v2-m3", "Pinecone's hosted reranker"
+    )
+    rerank_calibration: CalibrationText | None = _variable(
+        "STEADYRAG_RERANK_CALIBRATION",
+        None,
+        "makes that model's scores probabilities, as `steadyrag calibrate` prints it",
     )
 
     fusion: Literal["weighted", "rrf"] = _variable(
@@ -263,6 +291,11 @@ class Settings(BaseModel):
         None,
         "what each API key may use: ID=hr+legal,ID=*,anonymous=public; * or nothing: all use all",
     )
+    search_id_key: Annotated[SecretStr | None, AfterValidator(_long_enough)] = _variable(
+        "STEADYRAG_SEARCH_ID_KEY",
+        None,
+        "signs search ids, the same for all who serve; without one the data directory keeps one",
+    )
     live_config: ProfileName | None = _variable(
         "STEADYRAG_LIVE_CONFIG",
         None,
@@ -276,6 +309,14 @@ class Settings(BaseModel):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
         "STEADYRAG_LOG_LEVEL", "INFO", "least severe log line printed"
+    )
+    log_text: Literal["hash", "truncated", "full"] = _variable(
+        "STEADYRAG_LOG_TEXT",
+        "hash",
+        "how questions and answers get into the log; mail addresses and the like are always masked",
+    )
+    log_sample: float = _variable(
+        "STEADYRAG_LOG_SAMPLE", 0.0, "share of requests whose DEBUG lines are printed", ge=0, le=1
     )
     metrics: Literal["off", "emf"] = _variable(
         "STEADYRAG_METRICS", "off", "emf prints metrics on standard output for CloudWatch"
@@ -293,6 +334,28 @@ class Settings(BaseModel):
         "STEADYRAG_SMOKE_FUNCTION",
         None,
         "ARN of the new version of search that the pre-traffic hook asks",
+    )
+    report_topic: TopicArn | None = _variable(
+        "STEADYRAG_REPORT_TOPIC", None, "ARN of the SNS topic that gets the daily report"
+    )
+    report_hour: int = _variable(
+        "STEADYRAG_REPORT_HOUR",
+        7,
+        "hour from which the report of the day before is sent",
+        ge=0,
+        le=23,
+    )
+    report_time_zone: TimeZone = _variable(
+        "STEADYRAG_REPORT_TIME_ZONE",
+        "UTC",
+        "time zone of the report's days and hour, such as Asia/Seoul",
+    )
+    daily_budget_usd: float = _variable(
+        "STEADYRAG_DAILY_BUDGET_USD",
+        20.0,
+        "what the vendors' calls of a day may cost, for the report",
+        ge=0.01,
+        le=1_000_000_000,
     )
 
     host: str = _variable("STEADYRAG_HOST", "127.0.0.1", "address to serve on", min_length=1)
@@ -364,6 +427,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         lines = [_explain(dict(part), given) for part in error.errors(include_context=True)]
         raise ConfigError("\n".join(lines)) from None
+
+
+def of_lambda(name: str) -> str | None:
+    """A variable that Lambda sets itself, and so no setting: `AWS_LAMBDA_FUNCTION_NAME`, or
+    `_X_AMZN_TRACE_ID`, which is another before each invocation. None where there is none."""
+    return os.environ.get(name)
 
 
 def _explain(error: Mapping[str, Any], given: Mapping[str, str]) -> str:

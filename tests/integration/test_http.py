@@ -231,3 +231,9 @@ def test_a_body_of_mistakes_alone_gets_a_short_answer(client):
     assert response.status_code == 422
     assert len(response.json()["errors"]) == 20
     assert len(response.content) < 5_000
+
+
+def test_a_405_says_what_the_path_takes(client):
+    response = client.get("/search")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert client.delete("/health").headers["allow"] == "GET"

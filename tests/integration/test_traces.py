@@ -1,7 +1,6 @@
-"""Traces as the X-Ray daemon gets them: datagrams on a port of this machine."""
+"""Traces of the search function, as the X-Ray daemon gets them."""
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,52 +9,12 @@ from typing import Any
 import pytest
 
 from integration.test_lambda import CONTEXT, FUNCTIONS, event, load_function
+from integration.xray_daemon import FUNCTION_SEGMENT, ROOT, Daemon, header
 from steadyrag.telemetry import metrics, spans
+from steadyrag.telemetry.redaction import redact
 from vendors.faults import Fault
 
 QUESTION = "What is the capital of South Korea, between you and me?"
-ROOT = "1-5759e988-bd862e3fe1be46a994272793"
-FUNCTION_SEGMENT = "53995c3f42cd8ad8"
-
-
-class Daemon:
-    """Listens where the X-Ray daemon would."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self._socket.settimeout(0.2)
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def heard(self) -> list[dict[str, Any]]:
-        """The subsegments that have come since the last call, in the order they closed."""
-        found = []
-        while True:
-            try:
-                header, _, document = self._socket.recv(65_536).partition(b"\n")
-            except TimeoutError:
-                return found
-            assert json.loads(header) == {"format": "json", "version": 1}
-            found.append(json.loads(document))
-
-    def trace(self) -> dict[str, dict[str, Any]]:
-        """By name, where each name came once."""
-        heard = self.heard()
-        by_name = {subsegment["name"]: subsegment for subsegment in heard}
-        assert len(by_name) == len(heard)
-        return by_name
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def sdk() -> Iterator[None]:
-    """The SDK opens its socket when it is imported, and never closes it."""
-    from aws_xray_sdk.core import xray_recorder
-
-    yield
-    xray_recorder.emitter._socket.close()
 
 
 @pytest.fixture
@@ -78,9 +37,8 @@ def daemon(local, monkeypatch) -> Iterator[Daemon]:
 def invoked(monkeypatch):
     """Sets what Lambda sets before each invocation."""
 
-    def invoke(*, root: str = ROOT, parent: str = FUNCTION_SEGMENT, sampled: int = 1) -> None:
-        header = f"Root={root};Parent={parent};Sampled={sampled}"
-        monkeypatch.setenv("_X_AMZN_TRACE_ID", header)
+    def invoke(**invocation: Any) -> None:
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", header(**invocation))
 
     invoke()
     return invoke
@@ -107,8 +65,14 @@ def test_branches_that_run_side_by_side_are_both_children_of_the_search(daemon, 
         "search_id": body["search_id"],
         "mode": "full",
         "cache": "off",
+        "variant": "default",
+        "namespace": "default",
     }
     assert not any("fault" in subsegment for subsegment in trace.values())
+    assert "metadata" not in search
+    generation = trace["generation"]["metadata"]["steadyrag"]
+    assert generation["model"] == body["model"]
+    assert generation["completion_tokens"] == body["usage"]["completion_tokens"]
 
 
 @pytest.mark.parametrize("root", [ROOT, "1-67891233-abcdef012345678912345678"])
@@ -136,8 +100,9 @@ def test_a_degraded_answer_says_so_in_body_trace_log_and_metrics(
     annotations = trace["search"]["annotations"]
     assert (annotations["mode"], annotations["degraded"]) == ("partial", "rerank")
     assert "fault" not in trace["search"]
+    assert trace["search"]["metadata"]["steadyrag"] == {"query": redact(QUESTION, "hash")}
     lost = {name: s["annotations"] for name, s in trace.items() if s.get("fault")}
-    assert lost == {"rerank": {"reason": "Unavailable"}}
+    assert lost == {"rerank": {"reason": "Unavailable: answered 503 UNAVAILABLE"}}
 
     printed = capfd.readouterr()
     counted = [json.loads(line) for line in printed.out.splitlines()]
@@ -152,6 +117,7 @@ def test_a_degraded_answer_says_so_in_body_trace_log_and_metrics(
     assert (answer_line["degraded"], answer_line["cache"]) == (["rerank"], "off")
     gateway_id = event("POST", "/search")["requestContext"]["requestId"]
     assert {line["request_id"] for line in lines} == {gateway_id}
+    assert {line["xray_trace_id"] for line in lines} == {ROOT}
 
 
 def test_no_word_of_the_question_is_traced(daemon, local, invoked):
@@ -167,13 +133,14 @@ def test_a_callers_mistake_is_an_error_and_no_fault(daemon, invoked):
     search = daemon.trace()["search"]
     assert search["error"]
     assert "fault" not in search
-    assert search["annotations"] == {"reason": "InvalidInput"}
+    assert search["annotations"]["reason"] == "InvalidInput"
 
 
-def test_what_is_not_sampled_is_not_sent(daemon, invoked):
+def test_what_is_not_sampled_is_not_sent_and_no_line_says_that_it_is(daemon, invoked, capfd):
     invoked(sampled=0)
     assert ask(load_function("search").handler)["mode"] == "full"
     assert daemon.heard() == []
+    assert ROOT not in capfd.readouterr().err
 
 
 def test_nothing_is_sent_outside_of_an_invocation(daemon):
@@ -181,27 +148,16 @@ def test_nothing_is_sent_outside_of_an_invocation(daemon):
     assert daemon.heard() == []
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:2000", "nonsense"])
-def test_a_daemon_that_can_not_be_reached_costs_no_answer(daemon, invoked, monkeypatch, address):
-    monkeypatch.setenv("AWS_XRAY_DAEMON_ADDRESS", address)
-    assert ask(load_function("search").handler)["mode"] == "full"
-
-
-def test_the_sdk_is_imported_only_where_it_traces(daemon, monkeypatch):
-    def imported() -> str:
-        code = (
-            "import sys, runpy; runpy.run_path(sys.argv[1]);"
-            "slow = ('aws_xray_sdk', 'botocore.session');"
-            "print([name for name in slow if name in sys.modules])"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(FUNCTIONS / "search.py")],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.strip()
-
-    assert imported() == "['aws_xray_sdk']"
-    monkeypatch.setenv("STEADYRAG_TRACING", "off")
-    assert imported() == "[]"
+def test_tracing_imports_no_sdk(daemon):
+    code = (
+        "import sys, runpy; runpy.run_path(sys.argv[1]);"
+        "slow = ('aws_xray_sdk', 'botocore.session');"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(FUNCTIONS / "search.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"

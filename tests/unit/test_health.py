@@ -179,3 +179,10 @@ def test_a_release_is_known_by_the_file_the_build_left(tmp_path):
     assert build_version(entry_point) == "0.1.0"
     (tmp_path / "RELEASE").write_text("4f2a91c07be5d318\n")
     assert build_version(entry_point) == "0.1.0+4f2a91c07be5d318"
+
+
+async def test_what_is_not_ready_is_logged_with_its_reason(world, caplog):
+    world.reranker.fail(Unavailable("reranker", "answered 503"))
+    await world.readiness().check()
+    (line,) = caplog.records
+    assert (line.message, line.dependency, line.reason) == ("not ready", "reranker", "answered 503")

@@ -5,25 +5,32 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from cache_rig import an_answer
 from fakes import FakeEmbedder, FakeGenerator, FakeReranker, InMemoryIndex
 from steadyrag.api import create_app
+from steadyrag.api.cold_start import ColdStart
 from steadyrag.api.rate_limit import RateLimit
 from steadyrag.api.search import search_router
 from steadyrag.domain.errors import Unavailable
 from steadyrag.domain.limits import Rules, parse_limit
-from steadyrag.domain.models import CacheInfo
+from steadyrag.domain.models import CacheInfo, Stage
+from steadyrag.domain.prices import ModelPrice
 from steadyrag.domain.slices import SHARES
 from steadyrag.resilience.breaker import LocalBreaker
+from steadyrag.resilience.counted_embedder import CountedEmbedder
 from steadyrag.resilience.limiter import RateLimiter
 from steadyrag.search import Service
 from steadyrag.telemetry import catalogue, metrics
-from steadyrag.telemetry.catalogue import CATALOGUE, DIMENSIONS, LATENCY, LOST, REQUESTS, Metric
+from steadyrag.telemetry.catalogue import CATALOGUE, DIMENSIONS, LOST, REQUESTS, Metric, Unit
 from steadyrag.telemetry.metrics import UnknownMetric, collecting, configure, count
 
 
@@ -46,11 +53,11 @@ class Printed:
         """By metric and the values of its dimensions, `service` aside."""
         found = {}
         for document in self.documents():
-            (directive,) = document["_aws"]["CloudWatchMetrics"]
-            (dimensions,) = directive["Dimensions"]
-            told = [document[name] for name in dimensions if name != "service"]
-            for metric in directive["Metrics"]:
-                found[metric["Name"], *told] = document[metric["Name"]]
+            for directive in document["_aws"]["CloudWatchMetrics"]:
+                (dimensions,) = directive["Dimensions"]
+                told = [document[name] for name in dimensions if name != "service"]
+                for metric in directive["Metrics"]:
+                    found[metric["Name"], *told] = document[metric["Name"]]
         return found
 
 
@@ -61,9 +68,9 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
 def test_a_metric_says_what_it_counts_and_in_what(metric: Metric) -> None:
-    assert metric.unit in ("Count", "Milliseconds", "Seconds")
+    assert metric.unit in get_args(Unit.__value__)
     assert metric.meaning
-    assert set(metric.dimensions) <= set(DIMENSIONS)
+    assert set(metric.dimensions) <= {*DIMENSIONS, "model"}
 
 
 def test_names_are_unique() -> None:
@@ -75,16 +82,16 @@ def test_every_stage_can_be_lost() -> None:
 
 
 def test_a_document_has_what_cloudwatch_needs(printed: Printed) -> None:
-    count(LATENCY, 12.5, mode="full")
+    count(REQUESTS, 2, mode="full")
     (document,) = printed.documents()
     assert document.pop("_aws").pop("CloudWatchMetrics") == [
         {
             "Namespace": "Steadyrag",
-            "Dimensions": [["mode", "service"]],
-            "Metrics": [{"Name": "Latency", "Unit": "Milliseconds"}],
+            "Dimensions": [["service", "mode"]],
+            "Metrics": [{"Name": "Requests", "Unit": "Count"}],
         }
     ]
-    assert document == {"mode": "full", "service": "steadyrag", "Latency": [12.5]}
+    assert document == {"mode": "full", "service": "steadyrag", "Requests": [2]}
 
 
 def test_what_is_counted_in_a_request_is_printed_at_its_end(printed: Printed) -> None:
@@ -94,7 +101,7 @@ def test_what_is_counted_in_a_request_is_printed_at_its_end(printed: Printed) ->
     assert printed.values() == {("Requests", "full"): [1]}
 
 
-def test_each_set_of_dimensions_has_a_document_of_its_own(printed: Printed) -> None:
+def test_a_document_holds_one_value_of_a_dimension(printed: Printed) -> None:
     with collecting():
         metrics.on_transition("index", "open")
         metrics.on_transition("reranker", "open")
@@ -102,11 +109,24 @@ def test_each_set_of_dimensions_has_a_document_of_its_own(printed: Printed) -> N
         count(LOST["rerank"])
         count(LOST["vector"])
     documents = printed.documents()
-    assert [set(document) - {"_aws", "service"} for document in documents] == [
-        {"dependency", "CircuitOpened", "VendorRefused"},
-        {"dependency", "CircuitOpened"},
-        {"RerankLost", "VectorLost"},
+    assert [document["dependency"] for document in documents] == ["index", "reranker"]
+    assert [
+        [(d["Dimensions"], [m["Name"] for m in d["Metrics"]]) for d in directives]
+        for directives in (document["_aws"]["CloudWatchMetrics"] for document in documents)
+    ] == [
+        [
+            ([["service", "dependency"]], ["CircuitOpened", "VendorRefused"]),
+            ([["service"]], ["RerankLost", "VectorLost"]),
+        ],
+        [([["service", "dependency"]], ["CircuitOpened"])],
     ]
+
+
+def test_an_answer_is_one_document(printed: Printed) -> None:
+    with collecting():
+        metrics.answered(an_answer(cache=CacheInfo("hit", "memory", 3)))
+    (document,) = printed.documents()
+    assert (document["mode"], document["tier"], document["Requests"]) == ("full", "memory", [1])
 
 
 def test_many_values_of_one_metric_are_all_printed(printed: Printed) -> None:
@@ -228,20 +248,38 @@ def test_a_circuit_is_counted_through_its_states(printed: Printed) -> None:
 @pytest.mark.parametrize(
     ("cache", "counted"),
     [
-        (CacheInfo("hit", "valkey", 3), ("CacheHits", "valkey")),
-        (CacheInfo("miss"), ("CacheMisses", "miss")),
-        (CacheInfo("stale", "dynamodb", 60), ("CacheMisses", "stale")),
+        (CacheInfo("hit", "valkey", 3), {("CacheHits", "valkey"): [1], ("CacheHit",): [1]}),
+        (CacheInfo("miss"), {("CacheMisses", "miss"): [1], ("CacheHit",): [0]}),
+        (CacheInfo("stale", "valkey", 60), {("CacheMisses", "stale"): [1], ("CacheHit",): [0]}),
+        (CacheInfo("bypass"), {("CacheMisses", "bypass"): [1]}),
     ],
 )
 def test_an_answer_is_counted_by_where_it_came_from(
-    printed: Printed, cache: CacheInfo, counted: tuple[str, str]
+    printed: Printed, cache: CacheInfo, counted: dict[tuple[str, ...], list[float]]
 ) -> None:
     metrics.answered(an_answer(cache=cache))
     assert printed.values() == {
         ("Requests", "full"): [1],
-        ("Latency", "full"): [812.5],
-        counted: [1],
+        ("Latency",): [812.5],
+        ("SourcesLatency",): [812.5],
+        ("Degraded",): [0],
+        ("TopRelevance",): [0.9],
+        **counted,
     }
+
+
+def test_a_computed_answer_tells_when_its_sources_were_there(printed: Printed) -> None:
+    stages = [Stage("rerank", 20, 180), Stage("generation", 200, 600)]
+    timings_ms = {"rerank": 180, "sources": 201, "generation": 600, "total": 812.5}
+    metrics.answered(an_answer(stages=stages, timings_ms=timings_ms))
+    told = printed.values()
+    assert (told["SourcesLatency",], told["Latency",]) == ([201], [812.5])
+    assert (told["RerankLatency",], told["GenerationLatency",]) == ([180], [600])
+
+
+def test_scores_that_mean_nothing_are_no_relevance(printed: Printed) -> None:
+    metrics.answered(an_answer(calibrated=False))
+    assert ("TopRelevance",) not in printed.values()
 
 
 def test_a_degraded_answer_is_counted_once_with_what_it_lost(printed: Printed) -> None:
@@ -251,10 +289,14 @@ def test_a_degraded_answer_is_counted_once_with_what_it_lost(printed: Printed) -
     with TestClient(create_app([search_router(service)])) as client:
         client.post("/search", json={"query": "capital?"})
     told = printed.values()
-    assert told.pop(("Latency", "partial"))[0] > 0
-    assert told == {
+    timed = {name for (name, *_) in told if name.endswith("Latency")}
+    assert timed >= {"Latency", "SourcesLatency", "KeywordLatency", "VectorLatency"}
+    assert {key: value for key, value in told.items() if key[0] not in timed} == {
         ("Requests", "partial"): [1],
+        ("Degraded",): [1],
         ("KeywordLost",): [1],
+        ("Retries", "index"): [1],
+        ("CacheHit",): [0],
         ("CacheMisses", "off"): [1],
     }
 
@@ -267,6 +309,59 @@ def test_a_refusal_is_counted_and_is_no_answer(printed: Printed) -> None:
         printed.documents()
         assert client.post("/search", json={"query": "capital?"}).status_code == 429
     assert printed.values() == {("RateLimited",): [1]}
+
+
+def test_a_request_that_breaks_counts_as_an_error(printed: Printed) -> None:
+    app = create_app([APIRouter(routes=[Route("/broken", _broken)])])
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/broken").status_code == 500
+    assert printed.values() == {("Errors",): [1]}
+
+
+async def _broken(_: Request) -> Response:
+    raise KeyError
+
+
+def test_what_a_vendor_charges_for_is_counted_where_it_is_called(printed: Printed) -> None:
+    embedder = CountedEmbedder(FakeEmbedder(), ModelPrice(1_000_000.0))
+    with collecting():
+        made = asyncio.run(embedder.embed_queries(["one", "two"]))
+    assert made.tokens > 0
+    assert printed.values() == {
+        ("EmbeddingCalls",): [1],
+        ("EmbeddingTexts",): [2],
+        ("EmbeddingTokens", embedder.name.partition("/")[0]): [made.tokens],
+        ("Cost",): [made.tokens],
+    }
+
+
+def test_a_call_that_fails_is_a_call(printed: Printed) -> None:
+    inner = FakeEmbedder()
+    inner.fail(Unavailable("embedding", "answered 503"))
+    with pytest.raises(Unavailable), collecting():
+        asyncio.run(CountedEmbedder(inner).embed_passages(["one"]))
+    assert printed.values() == {("EmbeddingCalls",): [1], ("EmbeddingTexts",): [1]}
+
+
+def test_an_environment_starts_cold_once(printed: Printed) -> None:
+    started = ColdStart("search")
+    started.invoked()
+    started.invoked()
+    assert printed.values() == {("ColdStarts", "search"): [1]}
+
+
+def test_whoever_listens_hears_what_is_printed_and_what_is_not(printed: Printed) -> None:
+    heard: list[Any] = []
+    metrics.subscribe(heard.append)
+    try:
+        count(LOST["rerank"])
+        configure("off")
+        count(LOST["rerank"])
+    finally:
+        metrics.subscribe(None)
+    count(LOST["rerank"])
+    assert [document["RerankLost"] for document in heard] == [[1], [1]]
+    assert len(printed.documents()) == 1
 
 
 def test_a_limit_without_its_store_is_counted(printed: Printed) -> None:

@@ -11,6 +11,7 @@ from fakes import FakeEmbedder, FakeGenerator, FakeReranker, InMemoryIndex
 from steadyrag.domain.errors import Refused, Throttled, Unavailable
 from steadyrag.domain.filters import parse_filter
 from steadyrag.domain.models import EmbeddedChunk, Query
+from steadyrag.domain.prices import ModelPrice, Prices
 from steadyrag.search import Caps, Options, Service, search
 
 PASSAGES = {
@@ -234,9 +235,55 @@ async def test_timings_name_every_stage_that_ran(service):
         "vector",
         "keyword",
         "rerank",
+        "sources",
         "generation",
         "total",
     }
+    assert [stage.name for stage in answer.stages][-2:] == ["rerank", "generation"]
+    assert answer.timings_ms["sources"] <= answer.timings_ms["total"]
+
+
+async def test_stages_say_when_they_ran_and_what_they_used(service):
+    answer = await search(QUESTION, service)
+    stages = {stage.name: stage for stage in answer.stages}
+    assert stages["vector"].start_ms >= stages["embedding"].duration_ms
+    assert stages["rerank"].start_ms >= stages["keyword"].start_ms + stages["keyword"].duration_ms
+    assert stages["generation"].facts["prompt_tokens"] == answer.usage.prompt_tokens
+    assert stages["embedding"].facts["tokens"] == answer.usage.embedding_tokens
+    assert not any(stage.lost for stage in answer.stages)
+
+
+async def test_a_lost_stage_says_why(service):
+    service.reranker.fail(Unavailable("reranker", "answered 503"))
+    answer = await search(QUESTION, service)
+    (lost,) = [stage for stage in answer.stages if stage.lost]
+    assert (lost.name, lost.facts["reason"]) == ("rerank", "Unavailable: answered 503")
+
+
+async def test_a_second_try_is_a_fact_of_its_stage(service):
+    service.reranker.fail(Unavailable("reranker", "answered 503"), times=1)
+    answer = await search(QUESTION, service)
+    (rerank,) = [stage for stage in answer.stages if stage.name == "rerank"]
+    assert (rerank.lost, rerank.facts["attempts"]) == (False, 2)
+
+
+PRICES = Prices(ModelPrice(1000.0), {"fake": ModelPrice(10_000.0, 50_000.0)}, rerank_usd=0.25)
+
+
+async def test_an_answer_costs_what_its_stages_cost(service):
+    priced = replace(service, generator=FakeGenerator(model="fake"), prices=PRICES)
+    answer = await search(QUESTION, priced)
+    used = answer.usage
+    tokens = used.embedding_tokens * 0.001
+    tokens += used.prompt_tokens * 0.01 + used.completion_tokens * 0.05
+    assert used.cost_usd == pytest.approx(0.25 + tokens)
+    assert used.prompt_tokens > 0
+
+
+async def test_a_model_without_a_price_leaves_the_cost_open(service):
+    unpriced = Prices(chat={"fake-writer": None})
+    answer = await search(QUESTION, replace(service, prices=unpriced))
+    assert answer.usage.cost_usd is None
 
 
 async def test_closing_closes_every_part_once(service):

@@ -32,7 +32,8 @@ def create_app(
         description="Ask a question; read an answer with its sources.",
         exception_handlers={CallerError: _caller_error, HTTPException: _http_error},
     )
-    for router in routers:
+    app.state.routers = tuple(routers)
+    for router in app.state.routers:
         app.include_router(router)
     if live:
         from steadyrag.api.live_config import LiveConfigRefresh
@@ -63,7 +64,8 @@ def _methods(request: Request) -> set[str]:
     """All that the path takes; Starlette names those of the first of its routes only."""
     return {
         method
-        for route in request.app.routes
+        for router in request.app.state.routers
+        for route in router.routes
         if route.matches(request.scope)[0] is not Match.NONE
         for method in getattr(route, "methods", None) or ()
     }

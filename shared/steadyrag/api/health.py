@@ -9,6 +9,8 @@ from starlette.responses import Response
 from steadyrag import __version__
 from steadyrag.api.schemas import HealthResponse
 from steadyrag.health import BreakerStates, Probes, Readiness
+from steadyrag.telemetry.catalogue import READY
+from steadyrag.telemetry.metrics import count
 
 
 def build_version(entry_point: str) -> str:
@@ -43,6 +45,7 @@ def health_router(
         """Probes every dependency in parallel, each under its own timeout. A result is kept
         for 5 seconds."""
         health = await readiness.check()
+        count(READY, 0 if health.status == "failed" else 1)
         body = {
             "status": health.status,
             "version": version,

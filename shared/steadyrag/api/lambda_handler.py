@@ -9,21 +9,26 @@ from urllib.parse import unquote
 from mangum import Mangum
 from mangum.types import ASGI
 
+from steadyrag.api.cold_start import ColdStart
+
 type Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 TEXT_TYPES = ["text/", "application/json", "application/problem+json"]
 """Everything else would be encoded as base64, which a REST API hands on undecoded."""
 
 
-def lambda_handler(app: ASGI) -> Handler:
+def lambda_handler(app: ASGI, *, function: str | None = None) -> Handler:
     """`app` for API Gateway's proxy events. Makes the event loop that every invocation of the
-    environment shares, so that clients made in one are there in the next.
+    environment shares, so that clients made in one are there in the next. The first of them is
+    counted as a cold start of `function`.
 
     `lifespan="auto"` would start and stop the application on every invocation.
     """
     adapter = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)
+    started = ColdStart(function)
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        started.invoked()
         return adapter(_below_base_path(event), context)
 
     return handler

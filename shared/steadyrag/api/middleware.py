@@ -9,8 +9,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steadyrag.api.problems import problem
+from steadyrag.telemetry.catalogue import ERRORS
 from steadyrag.telemetry.log import request
-from steadyrag.telemetry.metrics import collecting
+from steadyrag.telemetry.metrics import collecting, count
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Envelope:
             await self._app(scope, receive, send_with_headers)
         except Exception:
             log.exception("request broke")
+            count(ERRORS)
             if started:
                 raise
             response = problem(

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from steadyrag.api.cold_start import ColdStart
 from steadyrag.domain.ledger import Letter
 from steadyrag.domain.letters import Sweep, read_sweep
 from steadyrag.telemetry.log import request
@@ -23,10 +24,12 @@ type RunSweep = Callable[[Sweep, float], Awaitable[None]]
 type QueueHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
-def queue_handler(work: Work, sweep: RunSweep) -> QueueHandler:
+def queue_handler(work: Work, sweep: RunSweep, *, function: str | None = None) -> QueueHandler:
     """A handler of batches of SQS messages, which reports those that failed, and of
-    `{"sweep": {}}` from a schedule. All invocations of an environment share one event loop."""
-    loop = _event_loop()
+    `{"sweep": {}}` from a schedule. All invocations of an environment share one event loop;
+    the first of them is counted as a cold start of `function`."""
+    loop = event_loop()
+    started = ColdStart(function)
 
     async def handle(event: dict[str, Any], seconds: float) -> dict[str, Any]:
         if "sweep" in event:
@@ -39,12 +42,13 @@ def queue_handler(work: Work, sweep: RunSweep) -> QueueHandler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         seconds = max(1.0, context.get_remaining_time_in_millis() / 1000 - GRACE_S)
         with request(context.aws_request_id), collecting():
+            started.invoked()
             return loop.run_until_complete(handle(event, seconds))
 
     return handler
 
 
-def _event_loop() -> asyncio.AbstractEventLoop:
+def event_loop() -> asyncio.AbstractEventLoop:
     """This thread's, as `lambda_handler` finds or makes it."""
     try:
         return asyncio.get_event_loop()

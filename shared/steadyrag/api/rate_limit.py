@@ -42,14 +42,15 @@ class RateLimit:
         self._trusted_keys = trusted_keys
         self._live = live
 
-    async def enforce(self, request: Request, *, user: str | None = None) -> None:
-        """Counts the request; raises `RateLimited` when it is one too many. `user` is the
-        field of the body. `RateLimitHeaders` shows the outcome on whatever is answered."""
-        if self._limiter is None:
-            return
+    async def enforce(self, request: Request, *, user: str | None = None) -> Caller:
+        """Counts the request and says whose it is; raises `RateLimited` when it is one too
+        many. `user` is the field of the body. `RateLimitHeaders` shows the outcome on whatever
+        is answered."""
         live = self._live.current if self._live else NOTHING_LIVE
         trusted = self._trusted_keys if live.trusted_keys is None else live.trusted_keys
         caller = identify(request.scope, user=user, trusted_keys=trusted)
+        if self._limiter is None:
+            return caller
         decision = await self._limiter.check(
             caller, route=_route(request.scope), overrides=live.rate_limit_overrides
         )
@@ -61,6 +62,7 @@ class RateLimit:
                 f"more than {limit.count} requests in {limit.window_s} s; "
                 f"try again in {worst.retry_after_s} s"
             )
+        return caller
 
 
 def identify(scope: Scope, *, user: str | None, trusted_keys: Collection[str]) -> Caller:

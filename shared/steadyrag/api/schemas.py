@@ -14,7 +14,7 @@ MAX_TOP_K = 50
 MAX_USER_CHARS = 128
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """JSON has one kind of number: 5.0 is an integer there."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -38,7 +38,7 @@ class SearchRequest(BaseModel):
     top_k: Annotated[
         int,
         Field(ge=1, le=MAX_TOP_K, description="How many sources to return."),
-        BeforeValidator(_whole),
+        BeforeValidator(whole),
     ] = 5
     namespace: Annotated[
         str,
@@ -92,7 +92,9 @@ class UsageOut(BaseModel):
     embedding_tokens: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float | None = Field(description="null where no price is known.")
+    cost_usd: float | None = Field(
+        description="What vendors charge, in US dollars; null where a price is not known."
+    )
 
 
 class CacheOut(BaseModel):
@@ -125,7 +127,12 @@ class SearchResponse(BaseModel):
     model: str | None
     variant: str
     usage: UsageOut
-    timings_ms: dict[str, float]
+    timings_ms: dict[str, float] = Field(
+        description=(
+            "Milliseconds by stage. `sources` and `total` count from the question, to its ranked "
+            "sources and to its answer."
+        )
+    )
 
 
 class FieldProblem(BaseModel):

@@ -1,7 +1,6 @@
 """POST /search."""
 
 import json
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,22 +13,25 @@ from starlette.responses import Response
 from steadyrag.api.access import Access
 from steadyrag.api.body import read_json
 from steadyrag.api.deadline import request_deadline_s
-from steadyrag.api.rate_limit import RateLimit
+from steadyrag.api.rate_limit import RateLimit, RateLimited
 from steadyrag.api.schemas import Problem, SearchRequest, SearchResponse, search_body
-from steadyrag.domain.models import Answer
+from steadyrag.api.search_ids import SearchIds
+from steadyrag.api.search_record import Recording
+from steadyrag.domain.models import Answer, Stage
 from steadyrag.resilience.deadline import deadline
 from steadyrag.search import Service, search
-from steadyrag.telemetry import metrics
-from steadyrag.telemetry.spans import annotate, span
-
-log = logging.getLogger(__name__)
+from steadyrag.telemetry.spans import span
 
 
 def search_router(
-    service: Service, rate_limit: RateLimit | None = None, access: Access | None = None
+    service: Service,
+    rate_limit: RateLimit | None = None,
+    access: Access | None = None,
+    ids: SearchIds | None = None,
 ) -> APIRouter:
-    """The route that answers questions. Without a `rate_limit` nobody is limited, and without
-    `access` everybody may use every namespace."""
+    """The route that answers questions. Without a `rate_limit` nobody is limited, without
+    `access` everybody may use every namespace, and without `ids` nobody can say what they
+    thought of an answer."""
     limit = rate_limit or RateLimit(None)
     allowed = access or Access()
     router = APIRouter()
@@ -62,18 +64,16 @@ def search_router(
     )
     async def ask(request: Request) -> Response:
         """Answers from the indexed documents, in the question's language, with citations."""
+        recording = Recording(request.scope.get("state", {}).get("request_id"))
         with span("search"):
-            query = (await read_json(request, SearchRequest)).to_query()
-            allowed.check(request, query.namespace)
-            deadline_s = request_deadline_s(request.scope, default_s=service.options.deadline_s)
-            refresh = "no-cache" in request.headers.get("cache-control", "").lower()
-            started = time.perf_counter()
-            with deadline(deadline_s):
-                await limit.enforce(request, user=query.user)
-                limit_ms = (time.perf_counter() - started) * 1000
-                answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
-            answer = _with_limit(answer, limit_ms)
-            _record(answer)
+            try:
+                answer = await _answer(request, recording)
+            except RateLimited:
+                raise  # a flood of them would be all that is left of the record
+            except Exception as error:
+                recording.failed(error)
+                raise
+            recording.answered(answer)
         return Response(
             json.dumps(search_body(answer), ensure_ascii=False).encode(),
             media_type="application/json",
@@ -86,37 +86,36 @@ def search_router(
             },
         )
 
+    async def _answer(request: Request, recording: Recording) -> Answer:
+        asked = await read_json(request, SearchRequest)
+        recording.text = asked.query
+        recording.query = query = asked.to_query()
+        allowed.check(request, query.namespace)
+        deadline_s = request_deadline_s(request.scope, default_s=service.options.deadline_s)
+        refresh = "no-cache" in request.headers.get("cache-control", "").lower()
+        started = time.perf_counter()
+        with deadline(deadline_s):
+            caller = await limit.enforce(request, user=query.user)
+            limit_ms = round((time.perf_counter() - started) * 1000, 2)
+            answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
+        if ids:
+            recording.caller = ids.pseudonym(caller)
+            answer = replace(answer, search_id=ids.sign(request, answer.search_id))
+        return _with_limit(answer, limit_ms)
+
     return router
 
 
 def _with_limit(answer: Answer, limit_ms: float) -> Answer:
     """The answer whose timings say how long counting the request took, too."""
-    total_ms = answer.timings_ms["total"] + limit_ms
-    timed = {"limit": round(limit_ms, 2), **answer.timings_ms, "total": round(total_ms, 2)}
-    return replace(answer, timings_ms=timed)
+    timed = {"limit": limit_ms, **answer.timings_ms}
+    for reached in ("sources", "total"):
+        if reached in timed:
+            timed[reached] = round(timed[reached] + limit_ms, 2)
+    later = [replace(s, start_ms=round(s.start_ms + limit_ms, 2)) for s in answer.stages]
+    return replace(answer, timings_ms=timed, stages=[Stage("limit", 0.0, limit_ms), *later])
 
 
 def server_timing(timings_ms: Mapping[str, float]) -> str:
     """The stages as a `Server-Timing` header (W3C): `embedding;dur=150.2, …`."""
     return ", ".join(f"{stage};dur={ms:g}" for stage, ms in timings_ms.items())
-
-
-def _record(answer: Answer) -> None:
-    """Says in log, metrics and trace what the answer says."""
-    log.info(
-        "search",
-        extra={
-            "search_id": answer.search_id,
-            "mode": answer.mode,
-            "degraded": list(answer.degraded),
-            "cache": answer.cache.status,
-            "sources": len(answer.sources),
-            "top_score": max((source.score for source in answer.sources), default=None),
-            "model": answer.model,
-            "timings_ms": dict(answer.timings_ms),
-        },
-    )
-    metrics.answered(answer)
-    annotate(search_id=answer.search_id, mode=answer.mode, cache=answer.cache.status)
-    if answer.degraded:
-        annotate(degraded=",".join(answer.degraded))

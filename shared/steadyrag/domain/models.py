@@ -194,9 +194,26 @@ class CacheInfo:
         return f"steadyrag; fwd={forward[self.status]}{detail}"
 
 
+type Fact = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage of a search did. `start_ms` counts from the question; `lost` says that its
+    result was not there in time. `facts` are such as attempts, model, tokens, cost_usd, reason:
+    never user text."""
+
+    name: str
+    start_ms: float
+    duration_ms: float
+    lost: bool = False
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The outcome of one search. `answer` is None when none was asked for."""
+    """The outcome of one search. `answer` is None when none was asked for. `stages` are in the
+    order they ended."""
 
     search_id: str
     answer: str | None
@@ -209,3 +226,4 @@ class Answer:
     variant: str
     usage: Usage
     timings_ms: Mapping[str, float]
+    stages: Sequence[Stage] = ()

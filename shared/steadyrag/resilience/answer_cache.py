@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.models import Answer, CacheInfo, Query
+from steadyrag.domain.search_ids import new_id
 from steadyrag.resilience.answers import again
 from steadyrag.resilience.breaker import CircuitOpen
 from steadyrag.resilience.deadline import remaining_s
@@ -41,7 +42,7 @@ class AnswerCache:
         shared: SharedState,
         *,
         wait_s: float = 5.0,
-        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        new_id: Callable[[], str] = new_id,
     ) -> None:
         self.shared = shared
         self._wait_s = wait_s

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from steadyrag.resilience.breakers import Breakers
 from steadyrag.resilience.deadline import remaining_s
 from steadyrag.resilience.retry import once_more
+from steadyrag.telemetry import metrics, spans
 
 _SECOND_TRY = 0.25
 """Share of the time given that must be left for trying again to be worth it."""
@@ -38,8 +39,18 @@ async def call_dependency[T](
             return None
         return left_s - min(_ENDS_BEFORE_ITS_CALLERS_S, left_s / 10) if shared else left_s
 
+    attempts = 0
+
+    def attempt() -> Awaitable[T]:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            spans.note(attempts=attempts)
+            metrics.on_retry(dependency)
+        return breakers.guard(dependency, call, timeout_s=timeout_s(), fair_s=fair_s)
+
     return await once_more(
-        lambda: breakers.guard(dependency, call, timeout_s=timeout_s(), fair_s=fair_s),
+        attempt,
         cost_estimate_s=_SECOND_TRY * remaining_s(),
         failed_within_s=failed_within_s,
     )

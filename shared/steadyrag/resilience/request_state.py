@@ -10,6 +10,7 @@ from steadyrag.domain.ports import Embedder
 from steadyrag.resilience.answers import HeldAnswer, again
 from steadyrag.resilience.corpus import CorpusState, Tombs
 from steadyrag.resilience.guarded_store import GuardedStore
+from steadyrag.telemetry import catalogue, metrics, spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class RequestState:
     fresh: whether `held` answers this request.
     tombs: the namespace's tombstones as far as they are known; `tombs_known` says whether
         these are the present ones.
-    embedding: the question's, when it was held or has been made.
+    embedding, embedding_held_in: the question's, when it was held or has been made, and the
+        tier it was found in.
     unreachable: stores that were asked and did not answer.
     """
 
@@ -61,6 +63,7 @@ class RequestState:
     tombs: Tombs = field(default_factory=Tombs)
     tombs_known: bool = False
     embedding: Embedding | None = None
+    embedding_held_in: str = ""
     embedding_is_new: bool = False
     unreachable: tuple[str, ...] = ()
 
@@ -96,7 +99,11 @@ class RequestState:
         """The question's embedding: the one held, which costs no tokens, or a new one, which
         is stored along with the answer."""
         if self.embedding is None:
+            metrics.count(catalogue.EMBEDDING_CACHE_MISSES)
             self.embedding = await embedder.embed_query(self.query.text)
             self.embedding_is_new = True
             return self.embedding
+        if self.embedding_held_in:
+            metrics.count(catalogue.EMBEDDING_CACHE_HITS, tier=self.embedding_held_in)
+            spans.note(cache=self.embedding_held_in)
         return Embedding(self.embedding.vector, 0)

@@ -152,8 +152,8 @@ class SharedState:
     def _remember(self, state: RequestState) -> None:
         if held := self._answers.get(state.key):
             state.held, state.held_in = held, "memory"
-        if state.embedding is None:
-            state.embedding = self._vectors.get(state.vector_key)
+        if state.embedding is None and (known := self._vectors.get(state.vector_key)):
+            state.embedding, state.embedding_held_in = known, "memory"
 
     async def _read(self, state: RequestState) -> _Batch | None:
         """From the first store that answers."""
@@ -183,7 +183,7 @@ class SharedState:
             state.settling = state.corpus.settling(state.began_at, self.limits.settle_s)
             if native is not None:
                 state.version = f"{state.corpus.stamp}~{native}" if native else state.corpus.stamp
-        self._take_vector(state, batch.values)
+        self._take_vector(state, batch.tier, batch.values)
         self._take_answer(state, batch.tier, batch.values)
         if not state.fresh:
             if not (state.refresh and state.held):
@@ -202,17 +202,18 @@ class SharedState:
             except DependencyError:
                 state.unreachable += (tier.name,)
                 continue
-            self._take_vector(state, values)
+            self._take_vector(state, tier, values)
             if self._take_answer(state, tier, values) and tier is not batch.tier:
                 await self._copy_up(state, batch.tier, values[state.key])
             if state.fresh:
                 return
 
-    def _take_vector(self, state: RequestState, values: Mapping[str, bytes]) -> None:
+    def _take_vector(self, state: RequestState, tier: Tier, values: Mapping[str, bytes]) -> None:
         packed = values.get(state.vector_key)
         if state.embedding is None and packed is not None:
             state.embedding = unpack_vector(packed, dimension=self._dimension)
             if state.embedding is not None:
+                state.embedding_held_in = tier.name
                 self._hold_vector(state, state.embedding)
 
     def _take_answer(self, state: RequestState, tier: Tier, values: Mapping[str, bytes]) -> bool:

@@ -103,13 +103,16 @@ def build_reconcile(
     from steadyrag.indexing import IngestParts
     from steadyrag.ingest_batches import Retry
     from steadyrag.reconcile_parts import ReconcileParts
+    from steadyrag.resilience.counted_embedder import CountedEmbedder
     from steadyrag.resilience.remembered_passages import RememberedPassages
 
     ledger = ledger or _ledger(settings, clock)
     embedder = chosen.embedder(settings)
     parsers = IsolatedParsers()
     ingest: dict[str, Any] = {
-        "embedder": RememberedPassages(embedder),
+        "embedder": RememberedPassages(
+            CountedEmbedder(embedder, chosen.prices(settings).embedding)
+        ),
         "index": chosen.index(settings, embedder),
         "catalogue": ledger.owned_by(""),
         "count_tokens": chosen.count_tokens(embedder),

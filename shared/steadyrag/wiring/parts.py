@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from steadyrag.adapters.vendor_http import ApiKey
+    from steadyrag.domain.platt import Platt
     from steadyrag.domain.ports import CountTokens
+    from steadyrag.domain.prices import Prices
     from steadyrag.settings import Settings
 
 CAPS = Caps()
@@ -97,6 +99,7 @@ def reranker(settings: Settings, index: Index) -> Reranker | None:
             model=settings.rerank_model,
             controller_host=settings.pinecone_controller_host,
             timeout_s=CAPS.rerank_s,
+            calibrate=platt.probability if (platt := rerank_calibration(settings)) else None,
         )
     from steadyrag.adapters.local.index import LocalIndex
     from steadyrag.adapters.local.reranker import E5_EVIDENCE, LocalReranker
@@ -108,6 +111,17 @@ def reranker(settings: Settings, index: Index) -> Reranker | None:
         )
     calibration = E5_EVIDENCE if settings.embedder == "local" else None
     return LocalReranker(index, calibration=calibration)
+
+
+def rerank_calibration(settings: Settings) -> Platt | None:
+    """What makes the hosted reranker's scores probabilities; None without one, or where the one
+    there is belongs to another model, whose scores mean something else."""
+    if settings.rerank_calibration is None:
+        return None
+    from steadyrag.domain.platt import parse_fitted
+
+    fitted = parse_fitted(settings.rerank_calibration)
+    return fitted.platt if fitted.model == settings.rerank_model else None
 
 
 def generator(settings: Settings, model: str) -> Generator | None:
@@ -135,6 +149,18 @@ def extractive(settings: Settings, index: Index) -> Generator:
     return ExtractiveGenerator(
         abstain_below=settings.abstain_below,
         sentences=index if isinstance(index, LocalIndex) else None,
+    )
+
+
+def prices(settings: Settings) -> Prices:
+    """What the chosen parts cost; those that run on this machine cost nothing."""
+    from steadyrag.domain.prices import FREE, MODELS, RERANK_USD, Prices
+
+    asked = {settings.chat_model, settings.chat_fallback_model} - {None}
+    return Prices(
+        embedding=FREE if settings.embedder == "local" else MODELS.get(settings.embedding_model),
+        chat={str(model): MODELS.get(str(model)) for model in asked},
+        rerank_usd=RERANK_USD if settings.reranker == "pinecone" else 0.0,
     )
 
 

@@ -12,6 +12,7 @@ from steadyrag.domain.ports import Embedder, Index
 from steadyrag.domain.slices import fair_s
 from steadyrag.resilience.batching import BatchedEmbedder
 from steadyrag.resilience.breakers import Breakers
+from steadyrag.resilience.counted_embedder import CountedEmbedder
 from steadyrag.resilience.guarded_embedder import GuardedEmbedder
 from steadyrag.resilience.limiter import RateLimiter
 from steadyrag.search import Options, Service
@@ -56,6 +57,7 @@ def build(
         "caps": chosen.CAPS,
         "stores": stores,
         "breakers": breakers,
+        "prices": chosen.prices(settings),
     } | overrides
     if "reranker" not in parts:
         parts["reranker"] = chosen.reranker(settings, index)
@@ -114,7 +116,8 @@ def _shared(settings: Settings, embedder: Embedder, breakers: Breakers) -> Embed
     """Concurrent questions share a vendor's call, whose failure counts once; on this machine's
     processor a batch only makes everybody wait for all of it."""
     fair = fair_s("embedding", deadline_s=settings.deadline_s, cap_s=chosen.CAPS.embed_s)
-    guarded = GuardedEmbedder(embedder, breakers, fair_s=fair)
+    counted = CountedEmbedder(embedder, chosen.prices(settings).embedding)
+    guarded = GuardedEmbedder(counted, breakers, fair_s=fair)
     return guarded if settings.embedder == "local" else BatchedEmbedder(guarded)
 
 

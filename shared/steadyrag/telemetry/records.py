@@ -1,0 +1,97 @@
+"""The record of each search: one structured log line, and whoever listens.
+
+It is what a search leaves behind for statistics, for feedback to be joined to, and for the
+person who asks why an answer was strange. Nothing is written anywhere while the caller waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from steadyrag.domain.models import Stage
+from steadyrag.domain.records import SearchRecord
+from steadyrag.telemetry.log import tell
+from steadyrag.telemetry.redaction import How, redact
+
+log = logging.getLogger(__name__)
+
+type Listener = Callable[[SearchRecord], None]
+
+_listener: Listener | None = None
+_text: How = "hash"
+
+
+def configure(text: How) -> None:
+    """How user text gets into records."""
+    global _text
+    _text = text
+
+
+LONGEST_TEXT = 8000
+"""A text that was refused for its length is not kept whole."""
+
+
+def shown(text: str) -> str:
+    """`text` as far as records may show it. What is no text becomes `?`."""
+    return redact(text[:LONGEST_TEXT].encode(errors="replace").decode(), _text)
+
+
+def subscribe(listener: Listener | None) -> None:
+    """Has `listener` see each record; None ends it. It is called while the caller waits."""
+    global _listener
+    _listener = listener
+
+
+def publish(record: SearchRecord) -> None:
+    """Logs the record and hands it to whoever listens. Never raises."""
+    try:
+        tell("search", _line(record))
+        if _listener:
+            _listener(record)
+    except Exception:
+        log.exception("search not recorded")
+
+
+def _line(record: SearchRecord) -> Mapping[str, Any]:
+    """The record as the fields of a log line. What is empty is left out."""
+    usage = record.usage
+    fields = {
+        "search_id": record.search_id,
+        "query": record.query,
+        "namespace": record.namespace,
+        "language": record.language,
+        "caller": record.caller,
+        "mode": record.mode,
+        "degraded": list(record.degraded),
+        "error": record.error,
+        "cache": record.cache.status,
+        "cache_tier": record.cache.tier,
+        "cache_age_s": record.cache.age_s,
+        "top_score": record.results[0].score if record.results else None,
+        "calibrated": record.calibrated,
+        "answer": record.answer,
+        "model": record.model,
+        "variant": record.variant,
+        "embedding_tokens": usage.embedding_tokens,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost_usd": usage.cost_usd,
+        "total_ms": record.total_ms,
+        # Last: CloudWatch makes fields of the first 200 values of a line alone.
+        "stages": [_stage(stage) for stage in record.stages],
+        "results": [[r.id, r.document_id, r.score] for r in record.results],
+    }
+    return {name: value for name, value in fields.items() if value not in (None, [], 0)}
+
+
+def _stage(stage: Stage) -> Mapping[str, Any]:
+    lost = {"lost": True} if stage.lost else {}
+    return {
+        "name": stage.name,
+        "start_ms": stage.start_ms,
+        "ms": stage.duration_ms,
+        **lost,
+        **stage.facts,
+    }

@@ -1,0 +1,1 @@
+"""What things cost, as commands: absolute times on shared cores say little, ratios more."""

@@ -17,6 +17,7 @@ from fakes.generator import FakeGenerator
 from fakes.index import InMemoryIndex
 from fakes.ledger import InMemoryLedger
 from fakes.queue import InMemoryQueue
+from fakes.records import InMemoryRecords
 from fakes.reranker import FakeReranker
 from fakes.store import InMemoryStore
 from fakes.trouble import Trouble
@@ -30,6 +31,7 @@ __all__ = [
     "InMemoryIndex",
     "InMemoryLedger",
     "InMemoryQueue",
+    "InMemoryRecords",
     "InMemoryStore",
     "Trouble",
 ]

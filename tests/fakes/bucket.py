@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fakes.trouble import Trouble
 from steadyrag.domain import attributes as said
-from steadyrag.domain.ledger import Fetched, Upload
+from steadyrag.domain.ledger import Changed, Fetched, Upload
 from steadyrag.domain.objects import Attributes, StoredObject
 
 
@@ -57,6 +57,13 @@ class InMemoryBucket(Trouble):
         said.written(attributes)
         await self._called("put")
         return self._keep(key, content, attributes)
+
+    async def replace(self, key: str, content: bytes, *, stamp: str) -> None:
+        await self._called("replace")
+        kept = self._kept.get(key)
+        if stamp != (kept.object.stamp if kept else ""):
+            raise Changed(key)
+        self._keep(key, content, Attributes())
 
     async def delete(self, key: str) -> None:
         await self._called("delete")

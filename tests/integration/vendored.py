@@ -9,6 +9,7 @@ from vendors import OpenAIVendor, PineconeVendor, serving
 
 OPENAI_KEY = "sk-local-openai-secret"
 PINECONE_KEY = "pc-local-secret"
+SEARCH_ID_KEY = "local-secret-that-signs-search-ids"
 DIMENSION = 256
 
 
@@ -52,6 +53,7 @@ def vendors() -> Iterator[Vendors]:
                 "PINECONE_API_KEY": PINECONE_KEY,
                 "PINECONE_CONTROLLER_HOST": pinecone.url,
                 "STEADYRAG_PINECONE_INDEX_HOST": host,
+                "STEADYRAG_SEARCH_ID_KEY": SEARCH_ID_KEY,
             },
         )
 

@@ -44,9 +44,14 @@ def openapi(app: FastAPI) -> dict[str, Any]:
 
 def _define(components: dict[str, Any]) -> None:
     from steadyrag.api.document_schemas import DocumentRequest  # a search doesn't need it
+    from steadyrag.api.feedback_schemas import FeedbackRequest
 
     _, defined = models_json_schema(
-        [(SearchRequest, "validation"), (DocumentRequest, "validation")],
+        [
+            (SearchRequest, "validation"),
+            (DocumentRequest, "validation"),
+            (FeedbackRequest, "validation"),
+        ],
         ref_template="#/components/schemas/{model}",
     )
     components.update(defined["$defs"] | {"Filter": patterns.FILTER})
@@ -56,7 +61,7 @@ def _define(components: dict[str, Any]) -> None:
 def _headers(route: str, status: str) -> dict[str, str]:
     if (route, status) == ("post /search", "200"):
         return _ALWAYS | _ANSWERED
-    if status == "202" and not route.startswith("post"):
+    if status == "202" and route != "post /documents":
         return _ALWAYS
     return _ALWAYS | _BY_STATUS.get(status, {})
 

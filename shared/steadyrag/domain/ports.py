@@ -20,6 +20,7 @@ from steadyrag.domain.models import (
     Ranking,
     Vector,
 )
+from steadyrag.domain.records import Feedback, Recorded, SearchRecord
 
 type CountTokens = Callable[[str], int]
 
@@ -223,3 +224,52 @@ class SharedStore(Closeable, Protocol):
         much of it the window still covers, plus this bucket's count. A refused request does
         not count.
         """
+
+
+class RecordStore(Closeable, Protocol):
+    """The latest searches and what was said of them. What is kept is bounded in number and
+    age; each search and each saying may come again, and in any order."""
+
+    async def add_search(self, record: SearchRecord) -> None:
+        """Adds it, or replaces the one with its id."""
+
+    async def add_feedback(self, feedback: Feedback) -> None:
+        """Adds to what was said of a search, which may yet have to come; by the rules of
+        `domain.feedback`."""
+
+    async def recent(self, limit: int = 50, *, failed: bool | None = None) -> Sequence[Recorded]:
+        """The newest first; only those that failed, or that did not, where it is said."""
+
+    async def get(self, search_id: str) -> Recorded | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """What is made of the values of one metric: `stat` is CloudWatch's word, such as `Sum`,
+    `Average`, `Maximum` or `p99`. Every dimension has to be named."""
+
+    namespace: str
+    metric: str
+    dimensions: tuple[tuple[str, str], ...]
+    stat: str
+
+
+class MetricReader(Closeable, Protocol):
+    """What was measured, and which alarms it set off. Times are epoch seconds; `end` is not part
+    of a span."""
+
+    async def read(
+        self, asked: Sequence[Statistic], *, start: float, end: float
+    ) -> list[float | None]:
+        """One value for each, over the whole span; None where nothing was measured."""
+
+    async def alarms_raised(self, prefix: str, *, start: float, end: float) -> Mapping[str, int]:
+        """How often each alarm whose name begins with `prefix` went off, by the rest of its
+        name. CloudWatch remembers 30 days."""
+
+
+class Topic(Closeable, Protocol):
+    """Whom it may concern."""
+
+    async def publish(self, subject: str, text: str) -> None:
+        """Returns once it is out of our hands. After an error it may be, too."""

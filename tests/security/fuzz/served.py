@@ -20,6 +20,7 @@ from security.fuzz.counting import Counting
 from security.fuzz.gateway import Gateway
 from steadyrag.api import create_app
 from steadyrag.api.documents import documents_router
+from steadyrag.api.feedback import feedback_router
 from steadyrag.api.health import health_router
 from steadyrag.api.lambda_handler import lambda_handler
 from steadyrag.api.search import search_router
@@ -27,6 +28,7 @@ from steadyrag.documents import DocumentParts
 from steadyrag.domain.models import EmbeddedChunk
 from steadyrag.settings import load
 from steadyrag.wiring.readiness import breaker_states, probes
+from steadyrag.wiring.search_ids import search_ids
 from steadyrag.wiring.service import build, rate_limit
 
 NO_LIMIT = {"STEADYRAG_RATE_LIMIT": "off", "STEADYRAG_KEY_RATE_LIMIT": "off"}
@@ -55,6 +57,7 @@ def _app(environment: Mapping[str, str]) -> Any:
     return create_app(
         [
             search_router(service, rate_limit(settings, service.stores)),
+            feedback_router(search_ids(settings)),
             health_router(probes(service), breakers=partial(breaker_states, service)),
             documents_router(DocumentParts(InMemoryBucket(), InMemoryLedger(), time.time)),
         ]

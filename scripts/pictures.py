@@ -1,4 +1,4 @@
-"""Draws the README's example: the request, and what the service answers to it.
+"""Draws the README's example: the request, and what the service answers to it; and the console.
 
 Pictures, because the READMEs are indexed by `make run`: an example in their text would be
 found instead of the text it quotes.
@@ -6,6 +6,7 @@ found instead of the text it quotes.
 
 import io
 import json
+import shutil
 import sys
 import urllib.request
 from pathlib import Path
@@ -21,6 +22,11 @@ QUESTIONS = {
     "answer.ko.svg": "재순위화가 멈추면 어떻게 되나요?",
 }
 WIDTH = 96
+CONSOLE = {
+    "console.png": ("answer.svg", {"locale": "en-US", "color_scheme": "light"}),
+    "console.ko.png": ("answer.ko.svg", {"locale": "ko-KR", "color_scheme": "dark"}),
+}
+"""By picture: whose question is asked, and by what browser."""
 
 # Rich's own template fetches a font from the web.
 TEMPLATE = """\
@@ -73,8 +79,32 @@ def draw(question: str, answer: dict[str, Any]) -> str:
     return console.export_svg(theme=MONOKAI, code_format=TEMPLATE, unique_id="answer", title="")
 
 
+def photograph(address: str) -> None:
+    """The console with an answer that was computed for it. Needs Chromium, and a font that has
+    Korean letters (Debian: chromium, fonts-noto-cjk)."""
+    from playwright.sync_api import sync_playwright
+
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        sys.exit("docs/images/console*.png: there is no Chromium to draw them with")
+    with sync_playwright() as playwright:
+        # The server is our own, and root may not use Chromium's sandbox in a container.
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        for name, (question, options) in CONSOLE.items():
+            page = browser.new_page(**options, viewport={"width": 1080, "height": 860})
+            page.goto(f"{address}/console")
+            page.locator("#fresh").check()
+            page.locator("#question").fill(QUESTIONS[question])
+            page.locator("#question").press("Enter")
+            page.wait_for_selector(".waterfall")
+            page.screenshot(path=IMAGES / name)
+            print(f"docs/images/{name}")
+        browser.close()
+
+
 def main(address: str) -> None:
     IMAGES.mkdir(exist_ok=True)
+    photograph(address)  # first: a question that was asked before needs no embedding
     for name, question in QUESTIONS.items():
         answer = ask(address, question)
         (IMAGES / name).write_text(draw(question, answer), encoding="utf-8")

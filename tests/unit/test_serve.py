@@ -1,9 +1,12 @@
-"""The socket that `steadyrag serve` listens on."""
+"""The socket that `steadyrag serve` listens on, and what it keeps of what is asked."""
 
 import asyncio
 import socket
 
-from steadyrag.cli.serve import _listen
+import pytest
+
+from steadyrag.cli.serve import _listen, _shown
+from steadyrag.settings import load
 
 
 async def test_no_part_of_a_reply_waits_for_the_caller_to_acknowledge_another():
@@ -20,3 +23,17 @@ async def test_no_part_of_a_reply_waits_for_the_caller_to_acknowledge_another():
         assert await prompt
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown"),
+    [
+        ({}, "full"),
+        ({"STEADYRAG_HOST": "::1"}, "full"),
+        ({"STEADYRAG_LOG_TEXT": "hash"}, "hash"),
+        ({"STEADYRAG_HOST": "0.0.0.0"}, "hash"),  # noqa: S104 - nothing listens here
+        ({"STEADYRAG_HOST": "10.0.0.7", "STEADYRAG_LOG_TEXT": "truncated"}, "truncated"),
+    ],
+)
+def test_what_is_asked_is_shown_to_the_person_at_this_machine_alone(environment, shown):
+    assert _shown(load(environment)) == shown

@@ -10,7 +10,7 @@ import socket
 import sys
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
@@ -32,15 +32,20 @@ if TYPE_CHECKING:
     "where STEADYRAG_CACHE_URL and STEADYRAG_TABLE_PREFIX name none.",
 )
 def command(tries: tuple[str, ...], stores: bool) -> None:
-    """Serve the API with its docs on STEADYRAG_HOST:STEADYRAG_PORT until Ctrl-C."""
+    """Serve the API, its docs and a console on STEADYRAG_HOST:STEADYRAG_PORT until Ctrl-C.
+
+    The console shows what was asked, which is kept in STEADYRAG_DATA_DIR. On this machine alone
+    that is the text itself, without mail addresses and the like, unless STEADYRAG_LOG_TEXT says
+    otherwise.
+    """
     from steadyrag.settings import load
-    from steadyrag.telemetry import log, metrics, spans
+    from steadyrag.telemetry import records
     from steadyrag.wiring.stores import local_stores
+    from steadyrag.wiring.telemetry import configure_telemetry
 
     settings = load()
-    log.configure(settings.log_level)
-    metrics.configure(settings.metrics, service=settings.service)
-    spans.configure(settings.tracing)
+    configure_telemetry(settings)
+    records.configure(_shown(settings))
     address = _listen(settings.host, settings.port)
     signals = _Signals()
     if stores:
@@ -60,14 +65,22 @@ def _serve(
     import uvicorn
 
     from steadyrag.api import create_app
+    from steadyrag.api.console import console_router
+    from steadyrag.api.console_door import ConsoleDoor
     from steadyrag.api.documents import documents_router
+    from steadyrag.api.feedback import feedback_router
     from steadyrag.api.health import health_router
     from steadyrag.api.search import search_router
+    from steadyrag.feedback import FeedbackParts
+    from steadyrag.telemetry import metrics, records
     from steadyrag.wiring.access import access, live_config
+    from steadyrag.wiring.console import local_monitor
     from steadyrag.wiring.documents import build_documents
     from steadyrag.wiring.local_documents import build_local_documents
     from steadyrag.wiring.parts import preload
     from steadyrag.wiring.readiness import breaker_states, probes
+    from steadyrag.wiring.records import local_records
+    from steadyrag.wiring.search_ids import search_ids
     from steadyrag.wiring.service import build, rate_limit, warm
 
     signals.obey()
@@ -80,11 +93,15 @@ def _serve(
     # Documents of a bucket in AWS are taken in there.
     local = None if settings.documents_bucket else build_local_documents(settings)
     documents = local.parts if local else build_documents(settings)
+    kept, monitor = local_records(settings), local_monitor(settings, service)
+    ids = search_ids(settings)
     app = create_app(
         [
-            search_router(service, limit, door),
+            search_router(service, limit, door, ids),
+            feedback_router(ids, limit, FeedbackParts(kept.store)),
             documents_router(documents, door, limit),
             health_router(probes(service), breakers=partial(breaker_states, service)),
+            console_router(kept.store, monitor, ConsoleDoor(settings.host)),
         ],
         cors_origin=settings.cors_origin,
         live=live,
@@ -106,14 +123,16 @@ def _serve(
         gc.freeze()
         address.listen()  # before it is said, so that nobody who reads it is refused
         _say(_welcome(settings.host, settings.port, tries))
-        working = asyncio.create_task(local.work()) if local else None
+        records.subscribe(kept.listen)
+        metrics.subscribe(monitor.listen)
+        working = [asyncio.create_task(part.work()) for part in (local, monitor) if part]
         try:
             await server.serve(sockets=[address])
         finally:
-            if working:
-                working.cancel()
-                await asyncio.gather(working, return_exceptions=True)
-            await asyncio.gather(service.aclose(), (local or documents).aclose())
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+            await asyncio.gather(service.aclose(), kept.aclose(), (local or documents).aclose())
             if live:
                 await live.aclose()
 
@@ -122,6 +141,15 @@ def _serve(
         asyncio.run(run())
     except KeyboardInterrupt:
         _say("Stopped.")
+
+
+def _shown(settings: Settings) -> Literal["hash", "truncated", "full"]:
+    """How records show what people ask: to the person at this machine in full, unless a setting
+    says otherwise; to a network not at all."""
+    here = settings.host in ("127.0.0.1", "::1", "localhost")
+    if "log_text" in settings.model_fields_set or not here:
+        return settings.log_text
+    return "full"
 
 
 async def _meet(store: SharedStore) -> None:
@@ -190,4 +218,7 @@ def _welcome(host: str, port: int, tries: Sequence[str]) -> str:
         f"    -d '{json.dumps({'query': question}, ensure_ascii=False)}'"
         for question in tries or ("your question",)
     )
-    return f"\nReady on {at}  (API docs: {at}/docs, stop: Ctrl-C). Try:\n\n{examples}\n"
+    return (
+        f"\nReady on {at}  (console: {at}/console, API docs: {at}/docs, stop: Ctrl-C). Try:\n\n"
+        f"{examples}\n"
+    )

@@ -14,9 +14,9 @@ RUN_DOCS := $(if $(DOCS),$(DOCS),README.md README.ko.md docs infra/runbooks)
 RUN_DIR := $(if $(DOCS),.steadyrag/docs-$(shell cd "$(DOCS)" 2>/dev/null || cd "$$(dirname "$(DOCS)")" 2>/dev/null; printf '%s %s' "$$PWD" "$$(basename "$(DOCS)")" | cksum | cut -d' ' -f1),.steadyrag/project)
 
 ##@ Everyday
-.PHONY: help run test eval bench faults
+.PHONY: help run test eval bench bench-telemetry faults drill
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.local .venv-cloud/.ready ## Index the documents here (or DOCS=folder) and serve on 127.0.0.1:8080
 	@STEADYRAG_DATA_DIR="$${STEADYRAG_DATA_DIR:-$(RUN_DIR)}" $(BIN)/steadyrag ingest $(if $(DOCS),"$(DOCS)",$(wildcard $(RUN_DOCS))) \
@@ -35,8 +35,14 @@ bench: .venv/.local ## Latency and ingest time of the embedded default: DATA=BEI
 	@test -n "$(DATA)" || { echo "Say which BEIR folder: make bench DATA=folder"; exit 2; }
 	@$(BIN)/steadyrag bench "$(DATA)" $(if $(STRICT),--strict) $(if $(OUT),--out "$(OUT)")
 
+bench-telemetry: .venv/.dev ## What logs, metrics and traces cost a held answer: [OUT=file.json]
+	@PYTHONPATH=tests $(BIN)/python -m benches.telemetry $(if $(OUT),--out "$(OUT)")
+
 faults: .venv/.dev .venv-cloud/.ready ## What callers see on bad days: [ONLY="matrix herd"] [PAIRS=1] [EVENTS=n] [OUT=file.json]
 	@PYTHONPATH=tests $(BIN)/python -m faults $(ONLY) $(if $(PAIRS),--pairs) $(if $(EVENTS),--events $(EVENTS)) $(if $(OUT),--out "$(OUT)")
+
+drill: .venv/.dev .venv-cloud/.ready build ## Every alarm made to fire, and silent else: [ONLY="errors down"] [OUT=file.json]
+	@PYTHONPATH=tests $(BIN)/python -m drills $(ONLY) $(if $(OUT),--out "$(OUT)")
 
 ##@ Checks
 .PHONY: lint types format lock
@@ -59,13 +65,17 @@ format: .venv/.dev ## Rewrite files in the project's style
 	$(BIN)/ruff format .
 
 .PHONY: pictures
-pictures: .venv/.local ## Draw the README's example again, from a running `make run`
+pictures: .venv/.dev ## Draw the README's example and the console again, from a running `make run`
 	$(BIN)/python scripts/pictures.py
 
-.PHONY: docs
-docs: .venv/.dev ## Write docs/configuration.md and the architecture's pictures again
+.PHONY: docs dashboard
+docs: .venv/.dev ## Write what is made of code and templates again: references, pictures, infra/dashboard.yaml
 	@PYTHONPATH=tests $(BIN)/python scripts/reference.py
 	@PYTHONPATH=tests $(BIN)/python scripts/architecture.py
+	@PYTHONPATH=tests $(BIN)/python scripts/dashboard.py
+
+dashboard: .venv/.dev ## Draw the dashboard's pictures again, over a simulated day; a minute
+	@PYTHONPATH=tests $(BIN)/python scripts/dashboard_picture.py
 
 LOCK = $(UV) pip compile --quiet --generate-hashes --no-header --universal --python-version $(PYTHON_VERSION)
 lock: | $(UV) ## Pin requirements again, to the newest that pyproject.toml allows

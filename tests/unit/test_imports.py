@@ -14,7 +14,10 @@ LAYERS = {
     "functions": {"api", "wiring", "settings", "telemetry"},
     "cli": {"*"},
     "wiring": {"*"},
-    "evaluation": {"wiring", "use case", "resilience", "telemetry", "domain", "settings"},
+    "evaluation": {
+        *("wiring", "use case", "resilience", "monitoring", "telemetry", "domain", "settings"),
+    },
+    "monitoring": {"monitoring", "telemetry", "domain"},
     "api": {"api", "use case", "resilience", "telemetry", "domain"},
     "use case": {"use case", "resilience", "telemetry", "domain"},
     "adapters": {"adapters", "domain"},

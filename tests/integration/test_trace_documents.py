@@ -186,8 +186,9 @@ class TestSizes:
 
     def test_what_is_no_json_costs_no_subsegment(self, daemon):
         with spans.span("search"), spans.span("rerank"):
-            spans.note(score=float("nan"))
-        assert "metadata" not in daemon.trace()["rerank"]
+            spans.note(score=float("nan"), model="half of a \ud83d pair", tokens=2**70)
+        told = daemon.trace()["rerank"]["metadata"]["steadyrag"]
+        assert (told["model"], told["tokens"]) == ("half of a \ud83d pair", 2**70)
 
     def test_an_annotation_is_as_long_as_xray_takes(self, daemon):
         with spans.span("search"):

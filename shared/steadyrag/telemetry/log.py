@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -19,6 +18,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from steadyrag.domain.errors import ConfigError, DependencyError
 from steadyrag.telemetry import spans
+from steadyrag.telemetry.encoding import encoded
 from steadyrag.telemetry.redaction import Redacted, redact
 
 type ExcInfo = (
@@ -135,7 +135,7 @@ class _Formatter(LambdaPowertoolsFormatter):
         if record.exc_info and record.exc_info[0]:
             line["exception"] = self.formatException(record.exc_info)
             line["exception_name"] = record.exc_info[0].__name__
-        return _encode(line)
+        return encoded(line).decode()
 
     def told(self, message: str, fields: Mapping[str, Any]) -> str:
         """The same without a place."""
@@ -146,7 +146,7 @@ class _Formatter(LambdaPowertoolsFormatter):
         }
         self._add_what_is_known(line)
         _add(line, fields)
-        return _encode(line)
+        return encoded(line).decode()
 
     def _add_what_is_known(self, line: dict[str, Any]) -> None:
         line.update(self._always)
@@ -179,9 +179,6 @@ class _Now(logging.LogRecord):
 
 
 _OF_ANY_RECORD = frozenset(vars(logging.makeLogRecord({})))
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     chain: list[BaseException] = []

@@ -7,10 +7,9 @@ reads EMF and nobody listens they go nowhere.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from steadyrag.domain.models import Answer
 from steadyrag.telemetry import catalogue
 from steadyrag.telemetry.catalogue import Metric
+from steadyrag.telemetry.encoding import encoded
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 type Mode = Literal["off", "emf"]
-type Dimensions = tuple[tuple[str, str], ...]
 type Listener = Callable[[Mapping[str, Any]], None]
 
 
@@ -36,20 +35,73 @@ class UnknownMetric(ValueError):
     """A metric, a dimension or its value is not in the catalogue: a bug in the caller."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    metric: Metric
-    value: float
-    dimensions: Dimensions
+_MOST = 100
+"""Metrics of an EMF document, and values of each."""
+
+
+@dataclass(slots=True)
+class _Document:
+    """What one EMF document is to say. In one of them a dimension has one value, whatever
+    directive it stands in, and so a metric is there under one set of them."""
+
+    dimensions: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    under: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def takes(self, metric: Metric, value: float, dimensions: Mapping[str, str]) -> bool:
+        """Whether it has the value now."""
+        name = metric.name
+        if held := self.metrics.get(name):
+            if self.under[name] != dimensions or len(held["Value"]) == _MOST:
+                return False
+            held["Value"].append(value)
+            return True
+        for dimension, said in dimensions.items():
+            if self.dimensions.get(dimension, said) != said:
+                return False
+        if len(self.metrics) == _MOST:
+            return False
+        self.dimensions.update(dimensions)
+        self.metrics[name] = {"Unit": metric.unit, "Value": [value]}
+        self.under[name] = dimensions
+        return True
+
+    def emf(self, service: str) -> Mapping[str, Any]:
+        """In EMF, as Powertools writes it, but with a directive for each set of dimensions. Its
+        own `Metrics` know one set, and keep and check each value again: with one of them for
+        each set they take twice the time of everything else here."""
+        document = _powertools().serialize_metric_set(
+            metrics=self.metrics, dimensions={**self.dimensions, "service": service}
+        )
+        directives: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        for name, dimensions in self.under.items():
+            named = {"Name": name, "Unit": self.metrics[name]["Unit"]}
+            directives.setdefault(tuple(dimensions), []).append(named)
+        whole: dict[str, Any] = {**document}
+        whole["_aws"]["CloudWatchMetrics"] = [
+            {
+                "Namespace": catalogue.NAMESPACE,
+                "Dimensions": [["service", *dimensions]],
+                "Metrics": named,
+            }
+            for dimensions, named in directives.items()
+        ]
+        return whole
 
 
 @dataclass(slots=True)
 class _Collected:
-    samples: list[_Sample] = field(default_factory=list)
+    documents: list[_Document] = field(default_factory=list)
     over: bool = False
 
+    def add(self, metric: Metric, value: float, dimensions: Mapping[str, str]) -> None:
+        for document in self.documents:
+            if document.takes(metric, value, dimensions):
+                return
+        another = _Document()
+        another.takes(metric, value, dimensions)
+        self.documents.append(another)
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 _collected: ContextVar[_Collected | None] = ContextVar("collected", default=None)
 _emitting = False
@@ -83,7 +135,7 @@ def collecting() -> Iterator[None]:
     finally:
         _collected.reset(token)
         collected.over = True
-        _emit(collected.samples)
+        _emit(collected)
 
 
 def count(metric: Metric, value: float = 1, **dimensions: str) -> None:
@@ -98,12 +150,13 @@ def count(metric: Metric, value: float = 1, **dimensions: str) -> None:
         return
     if not (_emitting or _listener):
         return
-    sample = _Sample(metric, value, tuple(dimensions.items()))
     collected = _collected.get()
-    if collected is None or collected.over:
-        _emit([sample])
+    if collected is not None and not collected.over:
+        collected.add(metric, float(value), dimensions)
     else:
-        collected.samples.append(sample)
+        alone = _Collected()
+        alone.add(metric, float(value), dimensions)
+        _emit(alone)
 
 
 def answered(answer: Answer) -> None:
@@ -168,76 +221,12 @@ def _family(name: str) -> str:
     return name.partition(":")[0]
 
 
-def _emit(samples: Sequence[_Sample]) -> None:
-    """Prints them in as few documents as hold them."""
-    if not samples:
-        return
+def _emit(collected: _Collected) -> None:
     try:
-        for together in _documents(samples):
-            _hand_over(_document(together))
+        for document in collected.documents:
+            _hand_over(document.emf(_service))
     except Exception:
         log.exception("metrics not printed")
-
-
-def _documents(samples: Sequence[_Sample]) -> list[list[_Sample]]:
-    """Which of the samples share a document. In one of them a dimension has one value and a
-    metric one set of dimensions, whatever directive they are of."""
-    documents: list[tuple[dict[str, str], dict[Metric, Dimensions], list[_Sample]]] = []
-    for sample in samples:
-        for values, measured, held in documents:
-            if len(held) < _MOST_VALUES and _fits(sample, values, measured):
-                break
-        else:
-            values, measured, held = dict[str, str](), dict[Metric, Dimensions](), []
-            documents.append((values, measured, held))
-        values.update(sample.dimensions)
-        measured[sample.metric] = sample.dimensions
-        held.append(sample)
-    return [held for _, _, held in documents]
-
-
-_MOST_VALUES = 100
-"""As many values of a metric fit into one EMF document, and as many metrics."""
-
-
-def _fits(
-    sample: _Sample, values: Mapping[str, str], measured: Mapping[Metric, Dimensions]
-) -> bool:
-    if measured.get(sample.metric, sample.dimensions) != sample.dimensions:
-        return False
-    for name, value in sample.dimensions:  # noqa: SIM110 - takes half as long as `all`
-        if values.get(name, value) != value:
-            return False
-    return True
-
-
-def _document(samples: Sequence[_Sample]) -> Mapping[str, Any]:
-    """The samples in EMF, as Powertools writes it, but with a directive for each set of
-    dimensions. Its `Metrics` know one set, and keep and check each value again: with a document
-    for each they take twice the time of everything else here."""
-    metrics: dict[str, dict[str, Any]] = {}
-    directives: dict[Dimensions, list[dict[str, str]]] = {}
-    values = {"service": _service}
-    for sample in samples:
-        metric = sample.metric
-        if metric.name not in metrics:
-            metrics[metric.name] = {"Unit": metric.unit, "Value": []}
-            named = {"Name": metric.name, "Unit": metric.unit}
-            directives.setdefault(sample.dimensions, []).append(named)
-            values.update(sample.dimensions)
-        metrics[metric.name]["Value"].append(float(sample.value))
-    document: dict[str, Any] = {
-        **_powertools().serialize_metric_set(metrics=metrics, dimensions=values)
-    }
-    document["_aws"]["CloudWatchMetrics"] = [
-        {
-            "Namespace": catalogue.NAMESPACE,
-            "Dimensions": [["service", *(name for name, _ in dimensions)]],
-            "Metrics": named,
-        }
-        for dimensions, named in directives.items()
-    ]
-    return document
 
 
 def _powertools() -> AmazonCloudWatchEMFProvider:
@@ -254,6 +243,6 @@ def _powertools() -> AmazonCloudWatchEMFProvider:
 def _hand_over(document: Mapping[str, Any]) -> None:
     if _emitting:
         # In one piece: lines of requests that run side by side would mix.
-        sys.stdout.write(_encode(document) + "\n")
+        sys.stdout.write(encoded(document).decode() + "\n")
     if _listener:
         _listener(document)

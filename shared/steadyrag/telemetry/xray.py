@@ -9,7 +9,6 @@ else that a search needs.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -19,6 +18,7 @@ from typing import Any
 
 from steadyrag.domain.errors import CallerError
 from steadyrag.domain.models import Fact
+from steadyrag.telemetry.encoding import encoded
 from steadyrag.telemetry.redaction import How, redact
 from steadyrag.telemetry.spans import Environment, Span
 
@@ -40,10 +40,6 @@ _LONGEST_ANNOTATION = 1000
 
 _LONGEST_KEPT = 8000
 """Characters of each text."""
-
-_encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
-).encode
 
 
 class XRay:
@@ -146,13 +142,9 @@ def _indexable(fact: Fact) -> Fact:
 
 
 def _fitting(document: dict[str, Any]) -> bytes:
-    """The document as JSON, without what makes it too large or is no JSON."""
+    """The document as JSON, without what makes it too large."""
     for dropped in ("", "metadata", "annotations"):
         document.pop(dropped, None)
-        try:
-            encoded = _encode(document).encode(errors="replace")
-        except (TypeError, ValueError):
-            continue
-        if len(encoded) <= _LARGEST:
-            return encoded
+        if len(fitting := encoded(document)) <= _LARGEST:
+            return fitting
     raise ValueError(f"{document['name']} does not fit")

@@ -77,8 +77,11 @@ def adapt(built: Path, into: Path, *, python: Path) -> list[Change]:
     for setting in ("Runtime", "Architectures", "Layers", "CodeUri", *NOT_LOCAL):
         shared.pop(setting, None)
     forget(template, dropped)
-    for name, stack in _resources(template, STACK):
+    for name, stack in list(_resources(template, STACK)):
         changes += _adapt_nested(name, stack, built, into)
+        if not json.loads((into / stack["TemplateURL"]).read_text())["Resources"]:
+            forget(template, {name})
+            changes.append(Change(name, STACK, "nothing is left of it", dropped=True))
     (into / "template.json").write_text(json.dumps(template, indent=1))
     return changes
 

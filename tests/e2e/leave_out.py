@@ -27,6 +27,8 @@ UNKNOWN_TYPES = frozenset(
     }
 )
 
+ALARM = "AWS::CloudWatch::Alarm"
+
 RESOURCE_POLICIES = frozenset(
     {"AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"}
 )
@@ -52,6 +54,8 @@ def unknown_types(template: dict[str, Any]) -> Iterator[Change]:
     for name, resource in template["Resources"].items():
         if resource["Type"] in UNKNOWN_TYPES:
             yield Change(name, resource["Type"], "not in the local AWS", dropped=True)
+        elif resource["Type"] == ALARM and "Metrics" in resource["Properties"]:
+            yield Change(name, "an alarm on metric math", "refused by the local AWS", dropped=True)
 
 
 def dependents(template: dict[str, Any], gone: set[str]) -> Iterator[Change]:

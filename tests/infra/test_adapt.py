@@ -210,6 +210,43 @@ def test_a_nested_template_loses_what_is_not_known_and_what_needs_it(tmp_path: P
     }
 
 
+def test_alarms_on_metric_math_and_on_other_alarms_are_dropped(tmp_path: Path) -> None:
+    alarms = {
+        "Plain": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"MetricName": "Errors"}},
+        "Share": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"Metrics": [{"Id": "a"}]}},
+        "Both": {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {}},
+    }
+    network = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "Network/template.yaml"},
+    }
+    build = nested(built(tmp_path / "build", Network=network), {"Resources": alarms})
+    changes = adapt(build, tmp_path / "app", python=PYTHON)
+    left = json.loads((tmp_path / "app" / "Network.json").read_text())["Resources"]
+    assert left == {"Plain": alarms["Plain"]}
+    told = {c.resource for c in changes if c.dropped and c.resource.startswith("Network/")}
+    assert told == {"Network/Share", "Network/Both"}
+
+
+def test_a_nested_stack_of_which_nothing_is_left_is_dropped_with_its_outputs(
+    tmp_path: Path,
+) -> None:
+    network = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "Network/template.yaml"},
+    }
+    rule = {"Type": "AWS::XRay::SamplingRule", "Properties": {}}
+    build = nested(built(tmp_path / "build", Network=network), {"Resources": {"Rule": rule}})
+    template = yaml.safe_load((build / "template.yaml").read_text())
+    template["Outputs"]["Rule"] = {"Value": {"Fn::GetAtt": ["Network", "Outputs.Rule"]}}
+    (build / "template.yaml").write_text(yaml.safe_dump(template))
+    changes = adapt(build, tmp_path / "app", python=PYTHON)
+    left = adapted(tmp_path / "app")
+    assert "Network" not in left["Resources"]
+    assert left["Outputs"].keys() == {"Queue"}
+    assert {"Network", "Network/Rule"} <= {c.resource for c in changes if c.dropped}
+
+
 def test_a_nested_role_is_known_to_the_others_by_its_name(tmp_path: Path) -> None:
     network = {
         "Type": "AWS::CloudFormation::Stack",

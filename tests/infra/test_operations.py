@@ -11,7 +11,6 @@ from infra.stack import FUNCTION, KEY, environment, template
 from infra.transform import PYTHON
 from steadyrag.domain.live_config import parse_live_config
 from steadyrag.settings import load
-from steadyrag.telemetry.catalogue import INGEST_LAG, NAMESPACE
 
 VALIDATE = """
 import json, sys, jsonschema
@@ -81,32 +80,6 @@ def test_mail_is_sent_to_those_who_are_named() -> None:
         "PageTopic": ("email", "oncall@example.com"),
         "TicketTopic": ("email", "team@example.com"),
     }
-
-
-def test_every_alarm_says_what_it_means_and_reaches_a_topic() -> None:
-    alarms = dict(template().nested("Alarms").of_type("AWS::CloudWatch::Alarm"))
-    assert alarms.keys() == {"IngestLag", "IngestBehind", "IngestDead", "IngestErrors"}
-    for name, alarm in alarms.items():
-        assert len(alarm["AlarmDescription"]) > 60, name
-        assert shown(alarm["AlarmActions"][0]).startswith("Operations.Outputs."), name
-        assert alarm["TreatMissingData"] == "notBreaching", name
-
-
-def test_a_document_that_waits_too_long_is_told_of() -> None:
-    alarms = template(IngestLagSeconds="120").nested("Alarms").of_type("AWS::CloudWatch::Alarm")
-    lag = dict(alarms)["IngestLag"]
-    assert (lag["MetricName"], lag["Threshold"]) == ("ApproximateAgeOfOldestMessage", "120")
-
-
-def test_so_is_one_that_waits_for_a_vendor_by_what_the_function_itself_measures() -> None:
-    behind = dict(
-        template(IngestLagSeconds="120").nested("Alarms").of_type("AWS::CloudWatch::Alarm")
-    )["IngestBehind"]
-    function = dict(template().of_type(FUNCTION))["IngestFunction"]
-    assert (behind["Namespace"], behind["MetricName"]) == (NAMESPACE, INGEST_LAG.name)
-    assert INGEST_LAG.dimensions == ()
-    service = load(environment(function)).service
-    assert behind["Dimensions"] == [{"Name": "service", "Value": service}]
 
 
 def test_the_functions_that_obey_the_live_configuration_are_told_which_it_is() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from contract.ledger_contract import IDS
 from steadyrag.domain.errors import InvalidInput
-from steadyrag.domain.ledger import Bucket, Upload
+from steadyrag.domain.ledger import Bucket, Changed, Upload
 from steadyrag.domain.objects import Attributes
 
 type Post = Callable[[Upload, bytes], Awaitable[bool]] | None
@@ -64,6 +64,39 @@ class BucketContract:
         await bucket.delete("k")
         assert await is_missing()
         assert await bucket.folders("") == []
+
+    async def test_an_object_is_replaced_by_whoever_has_seen_it_last(self, bucket, tmp_path):
+        with pytest.raises(Changed):
+            await bucket.replace("k", b"0", stamp="nothing@0")
+        await bucket.replace("k", b"1", stamp="")
+        first = (await bucket.head("k")).stamp
+        with pytest.raises(Changed):
+            await bucket.replace("k", b"2", stamp="")
+        await bucket.replace("k", b"3", stamp=first)
+        with pytest.raises(Changed):
+            await bucket.replace("k", b"4", stamp=first)
+        await bucket.fetch("k", str(tmp_path / "copy"))
+        assert (tmp_path / "copy").read_bytes() == b"3"
+        third = (await bucket.head("k")).stamp
+        await bucket.delete("k")
+        with pytest.raises(Changed):
+            await bucket.replace("k", b"5", stamp=third)
+        assert await keys_of(bucket) == []
+
+    async def test_of_many_who_replace_at_once_one_does(self, bucket):
+        await bucket.put("k", b"0", Attributes())
+        stamp = (await bucket.head("k")).stamp
+
+        async def replaced(n: int) -> bool:
+            try:
+                await bucket.replace("k", b"x" * n, stamp=stamp)
+            except Changed:
+                return False
+            return True
+
+        done = await asyncio.gather(*(replaced(n) for n in range(1, 13)))
+        assert sum(done) == 1
+        assert (await bucket.head("k")).size_bytes == done.index(True) + 1
 
     async def test_an_object_may_be_empty_and_say_nothing(self, bucket, tmp_path):
         put = await bucket.put("empty", b"", Attributes())

@@ -1,11 +1,12 @@
 """`PineconeReranker` through Pinecone's own SDK, over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
 from steadyrag.adapters.pinecone_reranker import PineconeReranker
+from steadyrag.calibrate import Calibratable
 from steadyrag.domain.errors import DependencyError, Refused, Throttled, Unavailable
 from steadyrag.domain.models import Chunk, Hit, Question
 from steadyrag.domain.ports import Pingable
@@ -103,12 +104,46 @@ async def test_nothing_to_rank_is_not_worth_a_call(
 
 async def test_with_a_calibration_scores_are_calibrated(pinecone: PineconeVendor) -> None:
     adapter = PineconeReranker(
-        api_key=KEY, controller_host=pinecone.url, calibrate=lambda score: score / 2
+        api_key=KEY,
+        controller_host=pinecone.url,
+        calibrate=lambda scores: [score / 2 for score in scores],
     )
     ranking = await adapter.rerank(QUESTION, HITS, top_k=3)
     assert ranking.calibrated
     assert max(h.score for h in ranking.hits) <= 0.5
     await adapter.aclose()
+
+
+def alike(scores: Sequence[float]) -> list[float]:
+    return [0.5] * len(scores)
+
+
+async def test_scores_that_a_calibration_makes_alike_keep_the_models_order(
+    pinecone: PineconeVendor,
+) -> None:
+    adapter = PineconeReranker(api_key=KEY, controller_host=pinecone.url, calibrate=alike)
+    plain = PineconeReranker(api_key=KEY, controller_host=pinecone.url)
+    many = [hit(f"h{i}", "비밀번호는 " * (i % 2) + f"{i}일마다") for i in range(120)]
+    found, expected = [await a.rerank(QUESTION, [*many, *HITS], top_k=20) for a in (adapter, plain)]
+    assert [h.chunk.id for h in found.hits] == [h.chunk.id for h in expected.hits]
+    assert {h.score for h in found.hits} == {0.5}
+    await adapter.aclose()
+    await plain.aclose()
+
+
+async def test_a_calibration_is_fitted_on_all_hits_with_the_models_own_scores(
+    pinecone: PineconeVendor,
+) -> None:
+    adapter = PineconeReranker(api_key=KEY, controller_host=pinecone.url, calibrate=alike)
+    plain = PineconeReranker(api_key=KEY, controller_host=pinecone.url)
+    assert isinstance(adapter, Calibratable)
+    many = [*HITS, *(hit(f"h{i}", f"Passage {i}") for i in range(120))]
+    found = await adapter.rank_uncalibrated(QUESTION, many)
+    assert found == list((await plain.rerank(QUESTION, many, top_k=len(many))).hits)
+    assert len(found) == len(many)
+    assert await adapter.rank_uncalibrated(QUESTION, []) == []
+    await adapter.aclose()
+    await plain.aclose()
 
 
 async def test_calls_share_a_connection(

@@ -16,10 +16,12 @@ from fakes.embedder import FakeEmbedder
 from fakes.generator import FakeGenerator
 from fakes.index import InMemoryIndex
 from fakes.ledger import InMemoryLedger
+from fakes.metric_reader import InMemoryReader
 from fakes.queue import InMemoryQueue
 from fakes.records import InMemoryRecords
 from fakes.reranker import FakeReranker
 from fakes.store import InMemoryStore
+from fakes.topic import InMemoryTopic
 from fakes.trouble import Trouble
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "InMemoryIndex",
     "InMemoryLedger",
     "InMemoryQueue",
+    "InMemoryReader",
     "InMemoryRecords",
     "InMemoryStore",
+    "InMemoryTopic",
     "Trouble",
 ]

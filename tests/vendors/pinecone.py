@@ -56,6 +56,7 @@ class PineconeVendor(Vendor):
     """`api_key` is the one that opens it. Writes are visible `visible_after_s` later; an
     index is ready `ready_after_s` after it was created. A delete in a namespace that does
     not exist is a 404, as the vendor's is, and so is a search when `strict_namespaces`.
+    `score` is what a passage gets for a question, in [0, 1]; a test may set another.
 
     Operations for faults and records: `vector_search`, `keyword_search`, `upsert`, `fetch`,
     `delete`, `list`, `stats`, `rerank`, `describe_model`, `create_index`, `describe_index`,
@@ -76,6 +77,7 @@ class PineconeVendor(Vendor):
         self.visible_after_s = visible_after_s
         self.ready_after_s = ready_after_s
         self.strict_namespaces = strict_namespaces
+        self.score: Callable[[str, str], float] = _likeness
         self._clock = clock
         self._indexes: dict[str, DocumentIndex] = {}
         self._described: dict[str, dict[str, Any]] = {}
@@ -156,7 +158,7 @@ class PineconeVendor(Vendor):
                 return self._on_index(self._indexes[name], on_index[2], _body(request), request)
             match request.operation:
                 case "rerank":
-                    return _rerank(_body(request), short=fault is not None)
+                    return _rerank(_body(request), self.score, short=fault is not None)
                 case "describe_model":
                     return _describe_model(unquote(request.path.removeprefix("/models/")))
                 case "list_indexes":
@@ -329,7 +331,13 @@ def _delete(index: DocumentIndex, namespace: str, body: Mapping[str, Any]) -> Re
     return Response(200, {"matched_records": len(doomed)} if "filter" in body else {})
 
 
-def _rerank(body: Mapping[str, Any], *, short: bool) -> Response:
+def _likeness(question: str, passage: str) -> float:
+    return round(overlap(question, passage) ** 2 * 0.98 + 0.001, 6)
+
+
+def _rerank(
+    body: Mapping[str, Any], score: Callable[[str, str], float], *, short: bool
+) -> Response:
     _only(
         body,
         {"model", "query", "documents", "rank_fields", "return_documents", "top_n", "parameters"},
@@ -351,7 +359,7 @@ def _rerank(body: Mapping[str, Any], *, short: bool) -> Response:
         if truncate != "END" and count_tokens(query + document[fields[0]]) > limits["tokens"]:
             raise Invalid(f"Request contains a pair of more than {limits['tokens']} tokens")
     scored = [
-        {"index": i, "score": round(overlap(query, document[fields[0]]) ** 2 * 0.98 + 0.001, 6)}
+        {"index": i, "score": score(query, document[fields[0]])}
         for i, document in enumerate(documents)
     ]
     scored.sort(key=lambda item: -item["score"])

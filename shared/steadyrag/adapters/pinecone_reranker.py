@@ -25,7 +25,7 @@ the exact cut is the vendor's, who has the tokeniser."""
 
 class PineconeReranker:
     """A `Reranker`. Scores are the model's, in [0, 1] but no probabilities, unless
-    `calibrate` turns them into such."""
+    `calibrate`, given a question's from the best down, turns them into such."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class PineconeReranker:
         controller_host: str | None = None,
         timeout_s: float = 10.0,
         max_connections: int = 100,
-        calibrate: Callable[[float], float] | None = None,
+        calibrate: Callable[[Sequence[float]], Sequence[float]] | None = None,
     ) -> None:
         self._model = model
         self._calibrate = calibrate
@@ -52,14 +52,23 @@ class PineconeReranker:
         )
 
     async def rerank(self, question: Question, hits: Sequence[Hit], *, top_k: int) -> Ranking:
+        best = await self._best(question, hits, top_k)
+        if calibrate := self._calibrate:
+            scores = calibrate([hit.score for hit in best])
+            best = [replace(hit, score=score) for hit, score in zip(best, scores, strict=True)]
+        return Ranking(tuple(best), calibrated=calibrate is not None)
+
+    async def rank_uncalibrated(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        """All hits, best first, with the model's own scores: what a calibration is fitted on."""
+        return await self._best(question, hits, len(hits))
+
+    async def _best(self, question: Question, hits: Sequence[Hit], top_k: int) -> list[Hit]:
         """More hits than one call takes are asked for in several at once: a score depends on
         nothing but the question and the passage."""
-        if not hits:
-            return Ranking((), calibrated=self._calibrate is not None)
         parts = [hits[i : i + _MOST_DOCUMENTS] for i in range(0, len(hits), _MOST_DOCUMENTS)]
         scored = await asyncio.gather(*(self._scored(question, part, top_k) for part in parts))
         ranked = sorted((hit for part in scored for hit in part), key=lambda hit: -hit.score)
-        return Ranking(ranked[:top_k], calibrated=self._calibrate is not None)
+        return ranked[:top_k]
 
     async def ping(self) -> None:
         """Looks the model up: the same key and address as a rerank, and no charge for one.
@@ -92,15 +101,15 @@ class PineconeReranker:
                 raise Unavailable(
                     _DEPENDENCY, f"scored {len(places)} passages where {expected} were asked for"
                 )
-            return [replace(hits[i.index], score=self._score(i.score)) for i in answer.data]
+            return [replace(hits[i.index], score=_score(i.score)) for i in answer.data]
 
         return await self._client.call(ask)
 
-    def _score(self, raw: float) -> float:
-        if not math.isfinite(raw):
-            raise ValueError("not a score")
-        score = min(max(raw, 0.0), 1.0)
-        return self._calibrate(score) if self._calibrate else score
-
     async def aclose(self) -> None:
         await self._client.aclose()
+
+
+def _score(raw: float) -> float:
+    if not math.isfinite(raw):
+        raise ValueError("not a score")
+    return min(max(raw, 0.0), 1.0)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from steadyrag.adapters.aws_client import AwsClient, reading
 from steadyrag.domain import attributes as kept
 from steadyrag.domain.errors import InvalidInput, Refused, Rejected, Unavailable
-from steadyrag.domain.ledger import Fetched, Upload
+from steadyrag.domain.ledger import Changed, Fetched, Upload
 from steadyrag.domain.objects import Attributes, StoredObject
 from steadyrag.domain.text import mended
 
@@ -111,6 +111,18 @@ class S3Bucket:
             raise Unavailable(NAME, "does not have what it has just been given")
         return found
 
+    async def replace(self, key: str, content: bytes, *, stamp: str) -> None:
+        """One request. It may say `Changed` of what it has put itself, when a kept connection
+        was dropped before S3's answer came and the request was sent again."""
+        etag, _, _ = stamp.partition("@")
+        unless = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
+        try:
+            await self._client.call(
+                "put_object", Bucket=self._name, Key=key, Body=content, **unless
+            )
+        except (_NoSuchKey, _ConditionFailed):
+            raise Changed(f"{key}: somebody else has changed it") from None
+
     async def delete(self, key: str) -> None:
         await self._client.call("delete_object", Bucket=self._name, Key=key)
 
@@ -191,9 +203,15 @@ class _NoSuchKey(Exception):
     """There is no such object, or its newest version is a delete marker."""
 
 
+class _ConditionFailed(Exception):
+    """The object is another one, or becomes another one just now."""
+
+
 def _told_apart(code: str, status: int, _response: Any) -> Exception | None:
     if code == "NoSuchKey" or (status == 404 and code in ("404", "NotFound", "NoSuchVersion")):
         return _NoSuchKey(code)
+    if code in ("PreconditionFailed", "ConditionalRequestConflict"):
+        return _ConditionFailed(code)
     if code in _ONE_REQUEST_IS_WRONG:
         return Rejected(NAME, f"answered {status} {code}")
     if status == 403:

@@ -18,6 +18,8 @@ _COMMANDS = {
     "index": "Create the Pinecone index.",
     "doctor": "Check everything a deployment needs.",
     "smoke": "Ask a running service what a client would.",
+    "golden": "Questions that must always find their document.",
+    "report": "What happened on one day, beside the days before.",
     "settings": "List every setting with its value.",
 }
 

@@ -68,20 +68,20 @@ def _own_namespace(prefix: str, namespace: str | None) -> str | None:
     return named or namespace
 
 
-async def stack_settings(name: str) -> Settings:
-    """The settings that a deployed stack gives its ingest function. Raises `ConfigError`."""
+async def stack_settings(name: str, *, function: str = "ingest") -> Settings:
+    """The settings that a deployed stack gives one of its functions. Raises `ConfigError`."""
     from steadyrag.adapters.aws_account import AwsAccount
 
     account = AwsAccount()
     try:
         stack = await account.stack(name)
-        physical = stack.named("IngestFunction") if stack else None
-        function = await account.function(physical) if physical else None
+        physical = stack.named(f"{function.title()}Function") if stack else None
+        found = await account.function(physical) if physical else None
     finally:
         await account.aclose()
-    if not function:
+    if not found:
         raise ConfigError(
-            f"there is no stack {name} with an ingest function; check the name, the region and "
-            "the credentials of this shell"
+            f"there is no stack {name} with a function {function}; check the name, the region "
+            "and the credentials of this shell"
         )
-    return load(dict(function.environment))
+    return load(dict(found.environment))

@@ -61,7 +61,7 @@ def _fingerprint(settings: Settings, parts: Mapping[str, Any]) -> str:
         "version": __version__,
         "embedder": parts["embedder"].name,
         "index": [settings.index, settings.pinecone_index_host],
-        "reranker": [settings.reranker, settings.rerank_model],
+        "reranker": [settings.reranker, settings.rerank_model, settings.rerank_calibration],
         "generator": [parts["generator"].model, settings.reasoning_tokens],
         "abstain_below": settings.abstain_below,
         "instructions": INSTRUCTIONS,

@@ -13,7 +13,7 @@ from steadyrag.goals import against_goals
 from steadyrag.health import Readiness
 from steadyrag.monitoring.alarms import CompositeAlarm, Watch
 from steadyrag.monitoring.series import Series
-from steadyrag.telemetry.catalogue import NAMESPACE, READY
+from steadyrag.telemetry.catalogue import NAMESPACE, READY, REPORT_AGE
 from steadyrag.telemetry.metrics import count
 from steadyrag.wiring.readiness import probes
 
@@ -164,12 +164,18 @@ def _alarms(template: Path, service: str) -> Sequence[Alarm]:
         return []
 
 
+_SCHEDULED = {(NAMESPACE, REPORT_AGE.name)}
+"""What the schedules of a stack bring, and nothing here."""
+
+
 def _unheard(alarm: Alarm, recorded: set[tuple[str, str]]) -> list[str]:
     """The metrics that the alarm knows nothing without, where none of them was ever heard of
     here: AWS's own, and ours where silence means something to it. Else nothing."""
     if isinstance(alarm, CompositeAlarm):
         return []
     looked_at = {(one.namespace, one.name) for one in alarm.metrics if one.namespace and one.name}
+    if looked_at & _SCHEDULED - recorded:
+        return sorted(f"{namespace} {name}" for namespace, name in looked_at & _SCHEDULED)
     ours = any(namespace == NAMESPACE for namespace, _ in looked_at)
     if looked_at & recorded or (ours and alarm.missing in ("notBreaching", "ignore")):
         return []

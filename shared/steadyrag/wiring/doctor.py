@@ -145,6 +145,7 @@ def _vendors(settings: Settings, opened: AsyncExitStack) -> list[Check]:
     if reranker and settings.reranker == "pinecone":
         opened.push_async_callback(reranker.aclose)
         checks.append(vendors.reranker(reranker, reason, model=settings.rerank_model))
+        checks.append(vendors.calibration(settings.rerank_calibration, model=settings.rerank_model))
     for name, setting, model in (
         ("chat model", "STEADYRAG_CHAT_MODEL", settings.chat_model),
         ("chat fallback", "STEADYRAG_CHAT_FALLBACK_MODEL", settings.chat_fallback_model),

@@ -99,7 +99,7 @@ def reranker(settings: Settings, index: Index) -> Reranker | None:
             model=settings.rerank_model,
             controller_host=settings.pinecone_controller_host,
             timeout_s=CAPS.rerank_s,
-            calibrate=platt.probability if (platt := rerank_calibration(settings)) else None,
+            calibrate=platt.probabilities if (platt := rerank_calibration(settings)) else None,
         )
     from steadyrag.adapters.local.index import LocalIndex
     from steadyrag.adapters.local.reranker import E5_EVIDENCE, LocalReranker

@@ -9,20 +9,21 @@ where the file system ignores case or the form of letters.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from steadyrag.domain import attributes as kept
 from steadyrag.domain.errors import Unavailable
-from steadyrag.domain.ledger import Fetched, Upload
+from steadyrag.domain.ledger import Changed, Fetched, Upload
 from steadyrag.domain.objects import Attributes, StoredObject
 
 NAME = "bucket"
@@ -59,8 +60,12 @@ class LocalBucket:
         said = kept.written(attributes)
         return await _in_thread(lambda: self._put(key, content, said))
 
+    async def replace(self, key: str, content: bytes, *, stamp: str) -> None:
+        said = kept.written(Attributes())
+        await _in_thread(lambda: self._put(key, content, said, over=stamp))
+
     async def delete(self, key: str) -> None:
-        await _in_thread(lambda: self._file(key).unlink(missing_ok=True))
+        await _in_thread(lambda: self._delete(key))
 
     async def upload(
         self, key: str, attributes: Attributes, *, max_bytes: int, lives_s: int
@@ -101,7 +106,7 @@ class LocalBucket:
                 copy.write(part)
         return Fetched(found, sha256.hexdigest())
 
-    def _put(self, key: str, content: bytes, said: str) -> StoredObject:
+    def _put(self, key: str, content: bytes, said: str, *, over: str | None = None) -> StoredObject:
         stamp, modified_at = secrets.token_hex(12), self._clock()
         head = {"key": key, "stamp": stamp, "modified_at": modified_at, "attributes": said}
         self._path.mkdir(parents=True, exist_ok=True)
@@ -112,12 +117,34 @@ class LocalBucket:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(self._file(key))
+            with self._alone():
+                if over is not None and over != self._stamp(key):
+                    raise Changed(f"{key}: somebody else has changed it")
+                unfinished.replace(self._file(key))
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
         attributes = kept.read(said) or Attributes()
         return StoredObject(key, stamp, stamp, len(content), modified_at, attributes)
+
+    def _delete(self, key: str) -> None:
+        with suppress(FileNotFoundError), self._alone():
+            self._file(key).unlink()
+
+    def _stamp(self, key: str) -> str:
+        found = self._head(key)
+        return found.stamp if found else ""
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes anything here meanwhile. The system lets go of the folder when
+        the process ends, however it ends."""
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _all(self, prefix: str) -> Iterator[StoredObject]:
         with suppress(FileNotFoundError):

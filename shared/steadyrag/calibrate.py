@@ -24,6 +24,7 @@ from steadyrag.domain.calibration import Background, Calibration
 from steadyrag.domain.errors import SteadyragError
 from steadyrag.domain.filters import Filter, parse_filter
 from steadyrag.domain.models import Hit, Question
+from steadyrag.domain.platt import Platt
 
 Kind = Literal["answerable", "unanswerable", "few", "few_unanswerable", "foreign"]
 
@@ -94,7 +95,7 @@ async def gather(
     for place, question in enumerate(questions):
         gold = question.relevant
         whole = await rank(question.text, Filter())
-        yield _example(collection, "answerable", whole, gold)
+        yield example_of(collection, "answerable", whole, gold)
         size = FEW[place % len(FEW)]
         near = [hit.chunk.document_id for hit in whole]
         far = chance.sample(document_ids, min(size + len(gold), len(document_ids)))
@@ -106,12 +107,13 @@ async def gather(
         ]
         for kind, condition in narrowed:
             hits = await rank(question.text, parse_filter({"document_id": condition}))
-            yield _example(collection, kind, hits, gold)
+            yield example_of(collection, kind, hits, gold)
     for text in foreign:
-        yield _example(collection, "foreign", await rank(text, Filter()), frozenset())
+        yield example_of(collection, "foreign", await rank(text, Filter()), frozenset())
 
 
-def _example(collection: str, kind: Kind, hits: Sequence[Hit], gold: frozenset[str]) -> Example:
+def example_of(collection: str, kind: Kind, hits: Sequence[Hit], gold: frozenset[str]) -> Example:
+    """`hits` are best first; those of the documents `gold` are relevant."""
     return Example(
         collection,
         kind,
@@ -196,10 +198,11 @@ class Reliability:
 @dataclass(frozen=True, slots=True)
 class Check:
     """A calibration on a collection: of the first hit and of all shown hits of answerable
-    questions, and of the first hit over all kinds in their shares."""
+    questions, and of the first hit over all kinds in their shares. `calibration` is None where
+    each part of the collection had one of its own."""
 
     collection: str
-    calibration: Calibration
+    calibration: Calibration | Platt | None
     first: Reliability
     shown: Reliability
     mixed: Reliability
@@ -207,13 +210,20 @@ class Check:
     """Mean score of the first hit."""
 
 
-def check(calibration: Calibration, examples: Sequence[Example]) -> Check:
-    """`examples` are of one collection and hold all kinds."""
-    scored = [(e, calibration.probabilities(e.scores)) for e in examples if e.scores]
+def check(calibration: Calibration | Platt, examples: Sequence[Example]) -> Check:
+    """`examples` are of one collection and hold all kinds that it was asked."""
+    return check_scored([(e, calibration.probabilities(e.scores)) for e in examples], calibration)
+
+
+def check_scored(
+    examples: Sequence[tuple[Example, Sequence[float]]], calibration: Calibration | Platt | None
+) -> Check:
+    """Examples with the probabilities of their hits."""
+    scored = [(e, p) for e, p in examples if p]
     counts = Counter(example.kind for example, _ in scored)
     answerable = [pair for pair in scored if pair[0].kind == "answerable"]
     return Check(
-        collection=examples[0].collection,
+        collection=examples[0][0].collection,
         calibration=calibration,
         first=reliability([(p[0], e.relevant[0], 1.0) for e, p in answerable]),
         shown=reliability(

@@ -77,6 +77,7 @@ def deployment(aws: None, local: Vendors) -> Iterator[Deployment]:
         "STEADYRAG_DOCUMENTS_BUCKET": name,
         "STEADYRAG_INGEST_QUEUE_URL": queue_url,
         "STEADYRAG_DEAD_QUEUE_URL": dead_url,
+        "STEADYRAG_RERANK_CALIBRATION": "bge-reranker-v2-m3:-0.4,0.9,1.2",
     }
     vendors = {k: v for k, v in local.environment.items() if not k.endswith("_API_KEY")}
     made.environment = {**vendors, **kept_in}
@@ -206,6 +207,15 @@ def test_a_model_that_is_not_there_names_its_setting(deployment):
     for check, setting in (("chat model", "CHAT_MODEL"), ("reranker", "RERANK_MODEL")):
         status, _, do = one(deployment.environment | wrong, check)
         assert (status, setting in do) == ("fail", True)
+
+
+def test_scores_that_are_not_calibrated_warn_that_an_alarm_is_blind(deployment):
+    setting = "STEADYRAG_RERANK_CALIBRATION"
+    for value in ("", "pinecone-rerank-v0:-0.4,0.9,1.2"):
+        status, said, do = one(deployment.environment | {setting: value}, "score calibration")
+        assert (status, "relevance-low can't fire" in said) == ("warn", True)
+        for named in ("steadyrag calibrate", setting, "RerankCalibration"):
+            assert named in do
 
 
 def test_a_dimension_that_the_index_does_not_have_is_said_by_schema(deployment):

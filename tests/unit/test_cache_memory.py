@@ -161,7 +161,11 @@ class TestStoredAnswers:
 
     def test_what_another_request_gets_costs_nothing(self):
         served = again(an_answer(), CacheInfo("hit", "memory", 3), search_id="new")
-        assert (served.search_id, served.usage, served.timings_ms) == ("new", Usage(cost_usd=0.0), {})
+        assert (served.search_id, served.usage, served.timings_ms) == (
+            "new",
+            Usage(cost_usd=0.0),
+            {},
+        )
 
 
 class TestStoredVectors:

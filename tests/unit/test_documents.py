@@ -68,6 +68,7 @@ def test_the_readme_is_the_same_in_both_languages():
         counts = [len(re.findall(part, page, re.MULTILINE)) for page in (english, korean)]
         assert counts[0] == counts[1], part
     pictures = {f"docs/images/{name}{ko}.svg" for name in PICTURES for ko in ("", ".ko")}
+    pictures |= {"docs/images/console.png", "docs/images/console.ko.png"}
     own = {"README.md", "README.ko.md", *pictures}
     assert set(LINK.findall(english)) - own == set(LINK.findall(korean)) - own
     shell = [

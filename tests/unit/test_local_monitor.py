@@ -74,6 +74,11 @@ def test_an_alarm_on_awss_own_metrics_knows_nothing_here():
     assert world.shown("throttled")["needs"] == ["AWS/Lambda Throttles"]
 
 
+def test_an_alarm_on_what_a_stacks_schedules_bring_knows_nothing_here():
+    world = World(alarm("late", "ReportAge"))
+    assert world.shown("late")["needs"] == ["Steadyrag ReportAge"]
+
+
 def test_silence_means_something_only_after_somebody_listened():
     world = World(alarm("ready", missing="breaching"))
     assert world.shown("ready")["too_early"]

@@ -34,6 +34,8 @@ def test_an_empty_variable_counts_as_unset():
         ("STEADYRAG_DENSE_WEIGHT", "1.5", "a number from 0 to 1"),
         ("STEADYRAG_INDEX", "chroma", "local, pinecone"),
         ("OPENAI_BASE_URL", "localhost:80", "http"),
+        ("STEADYRAG_RERANK_CALIBRATION", "-0.4,0.9,1", "model:intercept,best,below"),
+        ("STEADYRAG_RERANK_CALIBRATION", "bge:-0.4,0,1", "must be above 0"),
         ("STEADYRAG_LIVE_CONFIG", "app/profile", "application/environment/profile"),
         ("STEADYRAG_LIVE_CONFIG", "app/env/live/1", "application/environment/profile"),
     ],

@@ -78,4 +78,3 @@ class Recording:
             trace_id=spans.trace_id(),
             **outcome,
         )
-

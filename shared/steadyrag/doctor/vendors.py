@@ -106,6 +106,28 @@ def reranker(ranker: Reranker, reason: Reason, *, model: str) -> Check:
     )
 
 
+def calibration(fitted: str | None, *, model: str) -> Check:
+    """`fitted` is what STEADYRAG_RERANK_CALIBRATION says, for the model that it names."""
+
+    async def look() -> Finding:
+        if fitted is None:
+            return warn(
+                "scores are not calibrated, so the alarm relevance-low can't fire",
+                do="`steadyrag calibrate FOLDER` fits STEADYRAG_RERANK_CALIBRATION, a stack's "
+                "parameter RerankCalibration, on your own questions",
+            )
+        if (theirs := fitted.partition(":")[0]) != model:
+            return warn(
+                f"the calibration is for {theirs} and not used with {model}, so the alarm "
+                "relevance-low can't fire",
+                do="`steadyrag calibrate FOLDER` fits one for this model; put it into "
+                "STEADYRAG_RERANK_CALIBRATION, a stack's parameter RerankCalibration",
+            )
+        return ok(f"{model}'s scores are probabilities")
+
+    return Check("score calibration", look)
+
+
 def hosted_index(hosted: Hosted, reason: Reason, *, host: str) -> list[Check]:
     """Its schema, by the control plane, and what it holds, by its own host."""
 

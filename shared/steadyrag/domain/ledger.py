@@ -74,6 +74,10 @@ class Held(SteadyragError):
         self.until = until
 
 
+class Changed(SteadyragError):
+    """An object is not what it was any more: somebody else has put, or deleted, it since."""
+
+
 class LeaseLost(Unavailable):
     """The lease ran out, or the document is wanted gone since: what was to be written is not
     true any more. Looking again helps, saying it again does not."""
@@ -162,6 +166,10 @@ class Bucket(Closeable, Protocol):
         grow with the object."""
 
     async def put(self, key: str, content: bytes, attributes: Attributes) -> StoredObject: ...
+
+    async def replace(self, key: str, content: bytes, *, stamp: str) -> None:
+        """Puts an object without attributes over the one that has this stamp; where it is
+        empty, over none. Raises `Changed` where another is there, and nothing is put."""
 
     async def delete(self, key: str) -> None:
         """Nothing happens where there is no such object."""

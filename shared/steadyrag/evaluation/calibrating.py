@@ -38,6 +38,10 @@ FOREIGN = 300
 """Most questions taken from the other sets."""
 
 
+class StageLost(CannotCalibrate):
+    """A search failed, so what it brought back says nothing of the scores."""
+
+
 async def examples_of(
     dataset: Dataset, others: Sequence[Dataset], bench: Workbench, *, keyword_only: bool
 ) -> list[Example]:
@@ -66,7 +70,9 @@ def ranker(service: Service, namespace: str, *, keyword_only: bool) -> Rank:
     options = service.options
     reranker: object = service.reranker
     if not isinstance(reranker, Calibratable):
-        raise CannotCalibrate("this reranker shows no scores to calibrate; choose the local one")
+        raise CannotCalibrate(
+            "no reranker gives scores to calibrate: set STEADYRAG_RERANKER to local or pinecone"
+        )
 
     async def rank(text: str, condition: Filter) -> Sequence[Hit]:
         run = Run()
@@ -74,7 +80,7 @@ def ranker(service: Service, namespace: str, *, keyword_only: bool) -> Rank:
         with deadline(service.options.deadline_s):
             found = await retrieve(query, service, run)
         if run.lost:
-            raise CannotCalibrate(f"{', '.join(run.lost)} failed")
+            raise StageLost(f"{', '.join(run.lost)} failed")
         dense = () if keyword_only else found.dense or ()
         question = replace(found.question, vector=None) if keyword_only else found.question
         fused = fuse(
@@ -101,11 +107,11 @@ class CalibrationReport:
             Text(f"fitted on all sets: {self.calibration}"),
             "",
             "Each set under the fit of the others:",
-            _errors(self.held_out),
+            errors_table(self.held_out),
             "",
             "Each set under the fit of all:",
-            _errors(self.fitted),
-            *(part for found in self.held_out for part in _reliability(found)),
+            errors_table(self.fitted),
+            *(part for found in self.held_out for part in reliability_tables(found)),
         )
 
 
@@ -121,11 +127,13 @@ def report(examples: Sequence[Example]) -> CalibrationReport:
     )
 
 
-def _errors(checks: Sequence[Check]) -> Table:
+def errors_table(checks: Sequence[Check]) -> Table:
+    """How far scores are from shares, a row for each set, and mean scores by what was asked."""
+    kinds = [kind for kind in SHARES if any(kind in found.by_kind for found in checks)]
     table = Table(box=None, pad_edge=False)
     table.add_column("set")
     columns = ("ECE first", "score", "relevant", "ECE shown", "ECE all kinds")
-    for column in (*columns, *(kind.replace("_", " ") for kind in SHARES)):
+    for column in (*columns, *(kind.replace("_", " ") for kind in kinds)):
         table.add_column(column, justify="right")
     for found in checks:
         figures = (
@@ -134,17 +142,19 @@ def _errors(checks: Sequence[Check]) -> Table:
             found.first.relevant,
             found.shown.error,
             found.mixed.error,
-            *(found.by_kind.get(kind, 0.0) for kind in SHARES),
+            *(found.by_kind.get(kind) for kind in kinds),
         )
-        table.add_row(found.collection, *(f"{figure:.3f}" for figure in figures))
+        shown = ("" if figure is None else f"{figure:.3f}" for figure in figures)
+        table.add_row(found.collection, *shown)
     return table
 
 
-def _reliability(found: Check) -> Sequence[RenderableType]:
+def reliability_tables(found: Check) -> Sequence[RenderableType]:
+    """Score and share of relevant first sources in each tenth of the scale."""
     table = Table(box=None, pad_edge=False)
     for column in ("share of questions", "mean score", "relevant"):
         table.add_column(column, justify="right")
     for part in found.first.bins:
         table.add_row(f"{part.share:.3f}", f"{part.score:.3f}", f"{part.relevant:.3f}")
-    title = f"First sources of {found.collection} under the fit of the others:"
+    title = f"First sources of {found.collection}, left out of the fit:"
     return "", Text(title), table

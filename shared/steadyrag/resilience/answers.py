@@ -153,6 +153,4 @@ def _finite(value: Any) -> float:
 def again(answer: Answer, cache: CacheInfo, *, search_id: str) -> Answer:
     """The answer as another request gets it, which it costs nothing."""
     free = Usage(cost_usd=0.0)
-    return replace(
-        answer, search_id=search_id, cache=cache, usage=free, timings_ms={}, stages=()
-    )
+    return replace(answer, search_id=search_id, cache=cache, usage=free, timings_ms={}, stages=())

@@ -180,6 +180,7 @@ class _Now(logging.LogRecord):
 
 _OF_ANY_RECORD = frozenset(vars(logging.makeLogRecord({})))
 
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     chain: list[BaseException] = []
     while error is not None and error not in chain:

@@ -196,6 +196,8 @@ def _routes(lines: Sequence[str]) -> Iterator[str]:
 def _schedule(expression: str, words: Mapping[str, str]) -> str:
     if expression == "rate(1 minute)":
         return words["every minute"]
+    if re.fullmatch(r"cron\(\d+ \* \* \* \? \*\)", expression):
+        return words["every hour"]
     daily = re.fullmatch(r"cron\((\d+) (\d+) \* \* \? \*\)", expression)
     if daily is None:
         raise LookupError(f"say {expression} in words")

@@ -30,7 +30,8 @@ DRAWN = frozenset(
 """Types of resources that are nodes; the rest is how these are set up."""
 
 ALARMS = frozenset({"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"})
-"""Those of one nested stack are one node, under the stack's name."""
+"""Those of a nested stack are one node, under the stack's name; `PageAlarms` and the like are
+one together."""
 
 _ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
@@ -57,7 +58,7 @@ def read_graph() -> Graph:
     for stack, part in root.every():
         for name, resource in part.resources():
             if resource["Type"] in ALARMS:
-                graph.nodes.setdefault(stack, []).append(name)
+                graph.nodes.setdefault(_watcher(stack), []).append(name)
             if resource["Type"] in DRAWN:
                 graph.nodes[_id(stack, name)] = []
                 if stack == "Network":
@@ -72,6 +73,10 @@ def read_graph() -> Graph:
 
 def _id(stack: str, name: str) -> str:
     return name if stack == "Root" else f"{stack}.{name}"
+
+
+def _watcher(stack: str) -> str:
+    return "Alarms" if stack.endswith("Alarms") else stack
 
 
 class _Reader:
@@ -151,7 +156,7 @@ class _Reader:
         for stack, part in self._nested.items():
             for kind in sorted(ALARMS):
                 for _, alarm in part.of_type(kind):
-                    self._alarm(stack, alarm)
+                    self._alarm(_watcher(stack), alarm)
         for name, _ in self._nested["Operations"].of_type("AWS::SNS::Topic"):
             self._graph.between(f"Operations.{name}", "people")
 

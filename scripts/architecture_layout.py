@@ -54,6 +54,8 @@ BOXES: Mapping[str, Box] = {
     "Data.DocumentsTable": _cell("store", 3, 3),
     "IngestFunction": _cell("function", 4, 3),
     "Data.DeadQueue": _cell("queue", 4, 4),
+    "QualityFunction": _cell("function", 1, 3),
+    "ReportFunction": _cell("function", 3, 4),
     "vendors": _cell("outside", 5, 0, 4),
     "Release": _cell("alarm", 0, 4),
     "codedeploy": _cell("entry", 1, 4),
@@ -84,6 +86,8 @@ class Route:
 
 _LANE = _TOP + 2 * _ROW - 11  # above the row of documents
 _UNDER = _TOP + 3 * _ROW - 11  # below it
+_LOWER = _TOP + 4 * _ROW - 11  # and below the next
+_LOWEST = STRIP.y - 6  # above what functions share
 
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("callers", "Api"): Route(),
@@ -97,7 +101,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("DocumentsFunction", "Data.DocumentsTable"): Route(("bottom", 0.6), ("left", 0.5)),
     ("DocumentsFunction", "Data.IngestQueue"): Route(("top", 0.9), ("top", 0.4), (_LANE,)),
     ("callers", "Data.Documents"): Route(
-        ("bottom", 0.5), ("bottom", 0.25), (_UNDER,), label=("upload", 180, _UNDER + 13)
+        ("bottom", 0.5), ("bottom", 0.25), (_UNDER,), label=("upload", 124, _UNDER + 13)
     ),
     ("Data.Documents", "Data.IngestQueue"): Route(("right", 0.35), ("left", 0.35)),
     ("Data.IngestQueue", "IngestFunction"): Route(("bottom", 0.5), ("top", 0.5), both=True),
@@ -105,6 +109,11 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("IngestFunction", "Data.DocumentsTable"): Route(("left", 0.6), ("right", 0.6)),
     ("IngestFunction", "Data.DeadQueue"): Route(("bottom", 0.5), ("top", 0.5)),
     ("Data.IngestQueue", "Data.DeadQueue"): Route(("right", 0.7), ("right", 0.5), (794,)),
+    ("QualityFunction", "Data.Documents"): Route(("right", 0.3), ("left", 0.8), (480,)),
+    ("QualityFunction", "vendors"): Route(("bottom", 0.5), ("bottom", 0.3), (_LOWER,)),
+    ("ReportFunction", "Operations.TicketTopic"): Route(
+        ("bottom", 0.5), ("top", 48 / 59), (_LOWEST,)
+    ),
     ("Release", "codedeploy"): Route(),
     ("codedeploy", "SmokeFunction"): Route(),
     ("SmokeFunction", "SearchFunction"): Route(("left", 0.2), ("left", 0.8), (320,)),

@@ -90,10 +90,15 @@ def build_layer(architecture: str, into: Path) -> None:
     pins = bundled((ROOT / REQUIREMENTS).read_text(encoding="utf-8"))
     target = _fill("layer", architecture, pins, into)
     ours = target / "steadyrag"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "shared" / "steadyrag", ours, ignore=ignored)
+    copy_package(ours)
     _compile(ours, as_if=f"{MOUNTED}/steadyrag")
     _say(f"layer for {architecture}", into, started)
+
+
+def copy_package(into: Path) -> None:
+    """The package, less the console's page, which Lambda never serves."""
+    ignored = shutil.ignore_patterns("__pycache__", "console")
+    shutil.copytree(ROOT / "shared" / "steadyrag", into, ignore=ignored)
 
 
 def build_parsers(architecture: str, into: Path) -> None:

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, str] = {
     "OpenAI": "openai_api_key openai_api_key_from openai_base_url embedding_model "
     "embedding_dimension chat_model chat_fallback_model answer_tokens reasoning_tokens",
     "Pinecone": "pinecone_api_key pinecone_api_key_from pinecone_controller_host "
-    "pinecone_index_host rerank_model",
+    "pinecone_index_host rerank_model rerank_calibration",
     "Retrieval and answers": "fusion dense_weight candidates rerank_candidates context_tokens "
     "chunk_tokens abstain_below deadline_s",
     "Stores and caches": "cache_url cache_user cache_name table_prefix local_dynamodb_url "
@@ -32,8 +32,9 @@ GROUPS: Mapping[str, str] = {
     "embeddings_in_dynamodb",
     "Documents": "documents_bucket ingest_queue_url dead_queue_url",
     "Callers": "rate_limit key_rate_limit rate_limit_overrides trusted_keys key_namespaces "
-    "live_config cors_origin",
-    "What it tells": "log_level metrics service tracing",
+    "live_config search_id_key cors_origin",
+    "What it tells": "log_level log_text log_sample metrics service tracing",
+    "Daily report": "report_topic report_hour report_time_zone daily_budget_usd",
     "This machine": "host port data_dir local_aws api_key smoke_function",
 }
 """The settings' attributes, in the order of the page."""
@@ -48,8 +49,11 @@ KINDS: Mapping[Any, str] = {
     settings.BucketName: "name of a bucket",
     settings.RateLimitText: "`off`, or a count by `second`, `minute`, `hour` or `day`",
     settings.OverridesText: "targets and limits, with commas between",
+    settings.CalibrationText: "`model:intercept,best,below`",
     settings.PolicyText: "`*`, or ids of keys and their namespaces",
     settings.ProfileName: "three names or ids with slashes between",
+    settings.TopicArn: "ARN of an SNS topic",
+    settings.TimeZone: "`UTC`, or a name of the time zone database",
     bool: "`true` or `false`",
     Path: "a path",
     SecretStr: "a key",

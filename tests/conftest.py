@@ -1,5 +1,7 @@
 """Fixtures for every folder of tests."""
 
+import asyncio
+import warnings
 from collections.abc import Iterator
 from functools import cache
 
@@ -35,6 +37,20 @@ def one_loader() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", cache(botocore.session.create_loader))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_loop_left_open() -> Iterator[None]:
+    """A Lambda handler makes a loop for its environment's life and so never closes it. Left for
+    the garbage collector, it would fail whatever test runs by then."""
+    yield
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        try:
+            left = asyncio.get_event_loop_policy().get_event_loop()
+        except RuntimeError:
+            return
+    asyncio.set_event_loop(None)
+    left.close()
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,12 @@ class Line:
 
 
 EXERCISED = (
-    Line("AWS::CloudFormation::Stack", "*", "test_deployed:test_health_asks_every_dependency"),
+    Line("AWS::CloudFormation::Stack", "[!T]*", "test_deployed:test_health_asks_every_dependency"),
+    Line(
+        "AWS::CloudFormation::Stack",
+        "TicketAlarms",
+        "test_deployed:test_health_asks_every_dependency",
+    ),
     Line(
         "AWS::Lambda::Function",
         "*SearchFunction",
@@ -46,6 +51,16 @@ EXERCISED = (
         "AWS::Lambda::Function",
         "*IngestFunction",
         "test_documents_by_event:test_what_happens_to_an_object_happens_to_the_answers",
+    ),
+    Line(
+        "AWS::Lambda::Function",
+        "*QualityFunction",
+        "test_golden:test_a_golden_question_is_asked_on_a_schedule_and_lost_with_its_document",
+    ),
+    Line(
+        "AWS::Lambda::Function",
+        "*ReportFunction",
+        "test_report:test_the_report_comes_once_and_the_command_prints_the_same",
     ),
     Line(
         "AWS::Lambda::Function",
@@ -83,8 +98,43 @@ EXERCISED = (
     ),
     Line(
         "AWS::Scheduler::Schedule",
+        "*ReportFunctionHourly",
+        "test_report:test_the_report_comes_once_and_the_command_prints_the_same",
+    ),
+    Line(
+        "AWS::IAM::Role",
+        "*ReportFunctionHourlyRole",
+        "test_report:test_the_report_comes_once_and_the_command_prints_the_same",
+    ),
+    Line(
+        "AWS::IAM::Role",
+        "*ReportRole",
+        "test_report:test_the_report_comes_once_and_the_command_prints_the_same",
+    ),
+    Line(
+        "AWS::Logs::LogGroup",
+        "*ReportLogGroup",
+        "test_report:test_the_report_comes_once_and_the_command_prints_the_same",
+    ),
+    Line(
+        "AWS::Scheduler::Schedule",
         "*IngestFunctionSweep",
         "test_sweep:test_the_sweep_finds_an_object_that_no_event_told_of",
+    ),
+    Line(
+        "AWS::Scheduler::Schedule",
+        "*QualityFunctionGolden",
+        "test_golden:test_a_golden_question_is_asked_on_a_schedule_and_lost_with_its_document",
+    ),
+    Line(
+        "AWS::IAM::Role",
+        "*QualityFunctionGoldenRole",
+        "test_golden:test_a_golden_question_is_asked_on_a_schedule_and_lost_with_its_document",
+    ),
+    Line(
+        "AWS::IAM::Role",
+        "*QualityRole",
+        "test_golden:test_a_golden_question_is_asked_on_a_schedule_and_lost_with_its_document",
     ),
     Line(
         "AWS::IAM::Role",
@@ -156,6 +206,11 @@ EXERCISED = (
     ),
     Line(
         "AWS::Logs::LogGroup",
+        "*QualityLogGroup",
+        "test_golden:test_a_golden_question_is_asked_on_a_schedule_and_lost_with_its_document",
+    ),
+    Line(
+        "AWS::Logs::LogGroup",
         "*SmokeLogGroup",
         "test_smoke_hook:test_a_version_that_cannot_be_invoked_is_stopped",
     ),
@@ -195,6 +250,11 @@ EXERCISED = (
         "test_documents_by_api:test_a_text_goes_in_under_its_id_and_is_found",
     ),
     Line(
+        "AWS::SecretsManager::Secret",
+        "*SearchIdKey",
+        "test_deployed:test_who_got_an_answer_says_what_it_was_worth_and_nobody_else_does",
+    ),
+    Line(
         "AWS::S3::Bucket",
         "*Documents",
         "test_documents_by_event:test_what_happens_to_an_object_happens_to_the_answers",
@@ -213,6 +273,11 @@ EXERCISED = (
         "AWS::SQS::QueuePolicy",
         "*IngestQueuePolicy",
         "test_documents_by_event:test_what_happens_to_an_object_happens_to_the_answers",
+    ),
+    Line(
+        "AWS::CloudWatch::Dashboard",
+        "*",
+        "test_dashboard:test_the_dashboard_shows_what_was_deployed",
     ),
     Line(
         "AWS::AppConfig::[!D]*",

@@ -66,6 +66,6 @@ def test_both_layers_hold_the_same_sources(built: Path) -> None:
 
 
 def test_a_functions_own_bundle_is_its_handler_and_the_releases_fingerprint(built: Path) -> None:
-    for name in ("search", "health", "documents", "ingest", "smoke"):
+    for name in ("search", "health", "documents", "ingest", "quality", "report", "smoke"):
         folder = built / f"{name.title()}Function"
         assert sorted(p.name for p in folder.iterdir()) == ["RELEASE", f"{name}.py"]

@@ -62,6 +62,26 @@ def test_the_next_invocation_reuses_the_environment_and_its_connections(
     assert len({r["connection"] for r in later}) == 1
 
 
+def test_who_got_an_answer_says_what_it_was_worth_and_nobody_else_does(
+    client: httpx.Client, cloud: Cloud, deployed: Deployed
+) -> None:
+    search_id = ask(client, "how long are backups kept, and who says so?")["search_id"]
+    said = {"search_id": search_id, "clicked_rank": 1, "comment": "a-very-private-thought"}
+    response = client.post("/feedback", json=said)
+    assert response.status_code == 202, response.text
+    assert response.json() == {"search_id": search_id, "status": "accepted"}
+    forged = {"search_id": f"{search_id[:-1]}{'b' if search_id[-1] == 'a' else 'a'}", "rating": 1}
+    response = client.post("/feedback", json=forged)
+    assert response.status_code == 404
+    assert _problem(response)["type"] == "urn:steadyrag:problem:not-found"
+    group = f"/aws/lambda/{deployed.outputs['SearchFunction']}"
+    events = cloud.client("logs").filter_log_events(logGroupName=group)["events"]
+    assert not [event for event in events if "a-very-private-thought" in event["message"]]
+    lines = [json.loads(e["message"]) for e in events if e["message"].startswith("{")]
+    (line,) = [x for x in lines if x.get("message") == "feedback"]
+    assert (line["search_id"], line["clicked_rank"]) == (search_id, 1)
+
+
 def test_health_asks_every_dependency(client: httpx.Client) -> None:
     response = client.get("/health")
     assert response.status_code == 200, response.text

@@ -36,6 +36,8 @@ MADE_ELSEWHERE = {
     "Network.Outputs.CacheUrl": "rediss://stack-x.serverless.euw1.cache.amazonaws.com:6379",
     "Network.Outputs.CacheUser": "stack-functions",
     "Operations.Outputs.LiveConfig": "a1b2c3/d4e5f6/a7b8c9",
+    "Operations.Outputs.TicketTopicArn": "arn:aws:sns:eu-west-1:123456789012:stack-ticket",
+    "{{resolve:secretsmanager:${Data.Outputs.SearchIdKeyArn}}}": "43LettersAndDigits",
     "SearchFunction.Version": "arn:aws:lambda:eu-west-1:123456789012:function:stack-search:7",
 }
 """What references in a function's environment stand for, as AWS would make it."""

@@ -13,6 +13,7 @@ from steadyrag.api.problems import TYPES
 (API,) = dict(template().of_type("AWS::Serverless::Api")).values()
 ROUTES = {
     ("POST", "/search"): "SearchFunction",
+    ("POST", "/feedback"): "SearchFunction",
     ("GET", "/health"): "HealthFunction",
     ("GET", "/health/live"): "HealthFunction",
     ("POST", "/documents"): "DocumentsFunction",

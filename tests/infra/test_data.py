@@ -211,6 +211,27 @@ def test_of_all_buckets_only_this_one_may_send() -> None:
     assert data().raw["Resources"]["Documents"]["DependsOn"] == "IngestQueuePolicy"
 
 
+def test_what_signs_search_ids_is_made_up_by_aws_and_told_to_search_alone() -> None:
+    secret = resource("AWS::SecretsManager::Secret", "SearchIdKey")
+    generated = secret["GenerateSecretString"]
+    assert (generated["PasswordLength"], generated["ExcludePunctuation"]) == (43, True)
+    assert not {"SecretString", "KmsKeyId", "Name"} & secret.keys()  # a name can't be had again
+    told = {
+        name: shown(function["Environment"]["Variables"].get("STEADYRAG_SEARCH_ID_KEY"))
+        for name, function in template().of_type(FUNCTION)
+    }
+    reference = "{{resolve:secretsmanager:${Data.Outputs.SearchIdKeyArn}}}"
+    assert {name for name, value in told.items() if value != "None"} == {"SearchFunction"}
+    assert told["SearchFunction"] == reference
+    assert data().raw["Outputs"]["SearchIdKeyArn"]["Value"] == {"Ref": "SearchIdKey"}
+
+
+@pytest.mark.parametrize(("chosen", "key"), [("create", "Key.Arn"), (KEY, KEY)])
+def test_the_teams_key_encrypts_what_signs_search_ids_too(chosen: str, key: str) -> None:
+    secret = resource("AWS::SecretsManager::Secret", "SearchIdKey", DataKmsKey=chosen)
+    assert shown(secret["KmsKeyId"]) == key
+
+
 def test_a_message_is_out_of_sight_for_six_times_a_batchs_time() -> None:
     ingest = dict(template().of_type(FUNCTION))["IngestFunction"]
     assert queue("IngestQueue")["VisibilityTimeout"] == 6 * ingest["Timeout"]

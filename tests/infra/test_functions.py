@@ -8,8 +8,12 @@ import pytest
 from e2e.leave_out import mentions
 from infra.cloudformation import ROOT, shown
 from infra.stack import FUNCTION, environment, template, transformed
+from steadyrag.api.event_handler import GRACE_S
+from steadyrag.domain.golden import MOST_QUESTIONS
 from steadyrag.domain.limits import Rules, parse_limit
+from steadyrag.golden import PARALLEL
 from steadyrag.settings import VARIABLES, load
+from steadyrag.wiring.golden import DEADLINE_S
 
 GATEWAY_TIMEOUT_S = 29
 COLD_START_S = 3
@@ -24,7 +28,7 @@ NOT_RELEASED = {"SmokeFunction"}
 def test_the_functions_are_these() -> None:
     assert FUNCTIONS.keys() == {
         *BEHIND_THE_GATEWAY,
-        *("IngestFunction", "SmokeFunction"),
+        *("IngestFunction", "QualityFunction", "ReportFunction", "SmokeFunction"),
     }
 
 
@@ -92,11 +96,14 @@ def test_the_environment_is_known_to_the_settings(name: str, cache: str) -> None
     [
         ("DocumentsFunction", {"documents_bucket", "ingest_queue_url"}),
         ("IngestFunction", {"documents_bucket", "ingest_queue_url", "dead_queue_url"}),
+        ("QualityFunction", {"documents_bucket"}),
+        ("ReportFunction", {"report_topic"}),
         ("SmokeFunction", {"smoke_function"}),
     ],
 )
 def test_a_function_is_told_what_it_alone_needs(name: str, needed: set[str]) -> None:
     alone = {"documents_bucket", "ingest_queue_url", "dead_queue_url", "smoke_function"}
+    alone |= {"report_topic"}
     settings = load(environment(FUNCTIONS[name]))
     assert {setting for setting in alone if getattr(settings, setting)} == needed
 
@@ -108,7 +115,7 @@ def test_a_default_is_the_same_deployed_as_on_a_laptop() -> None:
         *("STEADYRAG_OPENAI_API_KEY_FROM", "STEADYRAG_PINECONE_API_KEY_FROM"),
         *("STEADYRAG_PINECONE_INDEX_HOST", "STEADYRAG_TABLE_PREFIX", "STEADYRAG_LIVE_CONFIG"),
         *("STEADYRAG_RATE_LIMIT", "STEADYRAG_METRICS", "STEADYRAG_TRACING", "STEADYRAG_SERVICE"),
-        "STEADYRAG_KEY_NAMESPACES",
+        *("STEADYRAG_KEY_NAMESPACES", "STEADYRAG_SEARCH_ID_KEY"),
     }
     deployed = load(given).model_dump(by_alias=True)
     for name in given.keys() - elsewhere:
@@ -190,4 +197,15 @@ def test_what_a_schedule_asks_is_sent_to_the_released_version() -> None:
     assert targets == {
         "HealthFunctionEveryMinute": {"Ref": "HealthFunctionAliaslive"},
         "IngestFunctionSweep": {"Ref": "IngestFunctionAliaslive"},
+        "QualityFunctionGolden": {"Ref": "QualityFunctionAliaslive"},
+        "ReportFunctionHourly": {"Ref": "ReportFunctionAliaslive"},
     }
+
+
+def test_a_thousand_golden_questions_fit_into_a_run() -> None:
+    """Each may take as long as a slow search does before its answer is written."""
+    seconds = FUNCTIONS["QualityFunction"]["Timeout"] - GRACE_S - DEADLINE_S
+    assert seconds / (MOST_QUESTIONS / PARALLEL) >= 3.0
+    (event,) = FUNCTIONS["QualityFunction"]["Events"].values()
+    assert event["Properties"]["ScheduleExpression"].endswith(" * * * ? *)")
+    assert FUNCTIONS["QualityFunction"]["Timeout"] < 3600

@@ -98,6 +98,20 @@ def test_a_bad_limit_stops_the_deployment_and_not_the_function(
             load(given)
 
 
+GOOD = ["", "bge-reranker-v2-m3:-0.412,0.873,1.204", "cohere-rerank-3.5:12,49.999,1", "m:0,0.001,2"]
+BAD = ["-0.412,0.873,1", "m:1,2", "m:1,-0.5,1", "m:1,0.000,1", "m:1,1,0", "m:51,1,1", "m:1, 2,3"]
+
+
+def test_a_bad_calibration_stops_the_deployment_and_a_good_one_reaches_the_search() -> None:
+    pattern = template().parameters["RerankCalibration"]["AllowedPattern"]
+    assert not [value for value in BAD if re.fullmatch(pattern, value)]
+    for value in GOOD:
+        assert re.fullmatch(pattern, value)
+        functions = dict(template(RerankCalibration=value).of_type(FUNCTION))
+        given = environment(functions["SearchFunction"])
+        assert load(given).rerank_calibration == (value or None)
+
+
 @pytest.mark.parametrize("bound", ["MinValue", "MaxValue"])
 def test_what_a_parameter_allows_the_settings_take(bound: str) -> None:
     numbers = {n: str(p[bound]) for n, p in template().parameters.items() if bound in p}

@@ -56,7 +56,7 @@ def test_a_setting_says_what_in_a_stack_sets_it(variable: str, sources: list[str
 def test_a_parameter_says_where_it_arrives() -> None:
     reached = reference.arrivals()
     assert all(reached.values()), "a parameter without any effect"
-    assert reached["IngestLagSeconds"] == ["`infra/alarms.yaml`"]
+    assert reached["TracePercent"] == ["`infra/tracing.yaml`"]
     assert reached["CorsOrigin"] == [
         "`STEADYRAG_CORS_ORIGIN`",
         "`infra/data.yaml`",
@@ -71,7 +71,7 @@ def graph() -> Graph:
 
 def test_who_may_not_read_the_vendors_keys_is_not_drawn_to_call_them(graph: Graph) -> None:
     callers = {source for source, target in graph.edges if target == "vendors"}
-    assert callers == {"SearchFunction", "HealthFunction", "IngestFunction"}
+    assert callers == {"SearchFunction", "HealthFunction", "IngestFunction", "QualityFunction"}
     assert graph.nodes["vendors"] == ["openai", "pinecone"]
 
 
@@ -87,8 +87,8 @@ def test_what_reaches_the_cache_is_drawn_in_the_network(graph: Graph) -> None:
 
 
 def test_a_new_part_of_the_stack_has_to_be_given_a_place(graph: Graph) -> None:
-    grown = Graph({**graph.nodes, "QualityFunction": []}, graph.edges, graph.in_network)
-    with pytest.raises(LookupError, match="QualityFunction"):
+    grown = Graph({**graph.nodes, "TidyFunction": []}, graph.edges, graph.in_network)
+    with pytest.raises(LookupError, match="TidyFunction"):
         draw(grown, "en")
     busier = Graph(graph.nodes, graph.edges | {("SmokeFunction", "vendors")}, graph.in_network)
     with pytest.raises(LookupError, match="SmokeFunction to vendors"):

@@ -120,7 +120,7 @@ def test_a_version_that_is_over_is_deleted_and_no_longer_billed() -> None:
         for name, resource in transformed().resources()
         if resource["Type"] == "AWS::Lambda::Version"
     }
-    assert len(versions) == 4
+    assert len(versions) == 6
     assert set(versions.values()) == {"Delete"}
 
 

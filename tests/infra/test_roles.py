@@ -19,6 +19,7 @@ from infra.stack import (
     template,
 )
 from steadyrag.adapters import dynamodb
+from steadyrag.domain.golden import PREFIX, questions_key, standings_key
 from steadyrag.settings import load
 
 INTERFACES = "arn:aws:ec2:eu-west-1:123456789012:*/*"
@@ -109,6 +110,28 @@ ROLES: dict[str, list[Allowed]] = {
             "Data.Outputs.DeadQueueArn": {"sqs:SendMessage"},
         },
     ],
+    "Roles.QualityRole": [
+        *(log("quality"), VENDORS, DATA_KEY),
+        {
+            f"{BUCKET}/golden/*": {"s3:GetObject"},
+            f"{BUCKET}/golden/last/*": {"s3:PutObject"},
+            BUCKET: {"s3:ListBucket"},
+        },
+    ],
+    "Roles.ReportRole": [
+        *(log("report"), DATA_KEY),
+        {
+            "*": {
+                *("cloudwatch:DescribeAlarmHistory", "cloudwatch:DescribeAlarms"),
+                "cloudwatch:GetMetricData",
+            },
+            "Data.Outputs.CacheTableArn": {
+                *("dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+            },
+            "Operations.Outputs.TicketTopicArn": {"sns:Publish"},
+            "Operations.Outputs.TopicsKeyArn": {"kms:Decrypt", "kms:GenerateDataKey"},
+        },
+    ],
     "Roles.SmokeRole": [
         log("smoke"),
         {
@@ -127,6 +150,8 @@ ROLES: dict[str, list[Allowed]] = {
         }
     ],
     "HealthFunctionEveryMinuteRole": [{"HealthFunctionAliaslive": {"lambda:InvokeFunction"}}],
+    "QualityFunctionGoldenRole": [{"QualityFunctionAliaslive": {"lambda:InvokeFunction"}}],
+    "ReportFunctionHourlyRole": [{"ReportFunctionAliaslive": {"lambda:InvokeFunction"}}],
     "IngestFunctionSweepRole": [{"IngestFunctionAliaslive": {"lambda:InvokeFunction"}}],
     "Network.FlowLogRole": [
         {
@@ -141,10 +166,11 @@ ROLES: dict[str, list[Allowed]] = {
 }
 NO_RESOURCES = {
     *("xray:PutTelemetryRecords", "xray:PutTraceSegments"),
-    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "cloudwatch:DescribeAlarms"),
+    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "cloudwatch:GetMetricData"),
+    *("cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory"),
 }
-"""Actions that AWS can't be asked to allow for a part only; for the last, AWS's own policy for
-CodeDeploy doesn't either."""
+"""Actions that AWS can't be asked to allow for a part only; of alarms it can, but who asks for all
+of them has to be allowed all, as AWS's own policy for CodeDeploy does."""
 
 ALLOWED = {
     (role, action, resource)
@@ -255,7 +281,9 @@ def test_what_a_role_names_before_it_is_made_is_called_so() -> None:
         ("ssm", "ssm:GetParameter", "arn:aws:ssm:eu-west-1:123456789012:parameter/rag/openai"),
     ],
 )
-@pytest.mark.parametrize("name", ["SearchFunction", "HealthFunction", "IngestFunction"])
+@pytest.mark.parametrize(
+    "name", ["SearchFunction", "HealthFunction", "IngestFunction", "QualityFunction"]
+)
 def test_a_function_may_read_exactly_the_keys_that_its_settings_name(
     name: str, store: str, action: str, arn: str
 ) -> None:
@@ -292,6 +320,19 @@ def test_a_functions_code_may_not_touch_the_network_interfaces_that_lambda_makes
     assert found["NotFromTheCode"]["Effect"] == "Deny"
     source = "arn:aws:lambda:eu-west-1:123456789012:function:stack-*"
     assert found["NotFromTheCode"]["Condition"] == {"ArnLike": {"lambda:SourceFunctionArn": source}}
+
+
+def test_the_names_of_documents_are_not_for_who_asks_golden_questions() -> None:
+    function = dict(template().of_type(FUNCTION))["QualityFunction"]
+    found = {s["Sid"]: s for s in granted(roles(), role_of(function))}
+    assert found["FindGoldenQuestions"]["Condition"] == {"StringEquals": {"s3:prefix": PREFIX}}
+    assert found["ReadGoldenQuestions"]["Resource"].endswith(f"/{questions_key('*')[:-5]}")
+    assert found["KeepHowTheyStand"]["Resource"].endswith(f"/{standings_key('*')[:-5]}")
+
+
+def test_the_topics_key_serves_through_sns_alone() -> None:
+    (use,) = [s for s in granted(roles(), "ReportRole") if s["Sid"] == "EncryptReport"]
+    assert use["Condition"] == {"StringEquals": {"kms:ViaService": "sns.eu-west-1.amazonaws.com"}}
 
 
 def test_what_may_be_done_with_the_shared_table_is_what_the_store_does() -> None:

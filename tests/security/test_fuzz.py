@@ -49,6 +49,7 @@ def test_the_api_as_it_is_passes_through_the_lambda_handler():
     assert routes == {
         NO_ROUTE,
         "POST /search",
+        "POST /feedback",
         "GET /health",
         "GET /health/live",
         "POST /documents",

@@ -146,7 +146,7 @@ async def compute(
         held_in = state.tier.name if state.tier else None
         service.breakers.absorb(state.breakers, held_in=held_in, read_at=state.began_at)
     found = await retrieve(query, service, run, state)
-    if found.lost and (answer := _last_good(state, service, run)):
+    if found.lost and (answer := _last_good(state, found, service, run)):
         return answer
     ranking = await rank(query, found, service, run)
     run.timings_ms["sources"] = run.since_ms(run.began)
@@ -174,7 +174,9 @@ async def compute(
     )
 
 
-def _last_good(state: RequestState | None, service: Service, run: Run) -> Answer | None:
+def _last_good(
+    state: RequestState | None, found: Retrieved, service: Service, run: Run
+) -> Answer | None:
     """What this question was answered last, when the index is lost and nothing of it has
     been deleted since."""
     if state is None or service.cache is None:
@@ -185,6 +187,7 @@ def _last_good(state: RequestState | None, service: Service, run: Run) -> Answer
     return replace(
         held,
         degraded=tuple(dict.fromkeys(run.lost)),
+        usage=Usage(embedding_tokens=found.embedding_tokens, cost_usd=run.cost_usd),
         timings_ms=run.timings_ms,
         stages=run.stages,
     )
@@ -261,9 +264,7 @@ async def _by_vector(
 async def _embedding(
     query: Query, service: Service, run: Run, state: RequestState | None
 ) -> Embedding | None:
-    """The question's vector. One that is held needs no API, so no open circuit stops it."""
-    if state and state.embedding is not None:
-        return await state.embed(service.embedder)
+    """The question's vector, held or made."""
     return await run.attempt(
         "embedding",
         lambda: (

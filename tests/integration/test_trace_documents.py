@@ -131,6 +131,12 @@ class TestFacts:
             raise asyncio.CancelledError
         assert not {"fault", "error", "annotations"} & set(daemon.trace()["search"])
 
+    def test_what_is_annotated_is_not_what_a_stage_noted(self, daemon):
+        with spans.span("search"):
+            spans.note(cache="memory")
+            spans.annotate(cache="miss")
+        assert daemon.trace()["search"]["annotations"] == {"cache": "miss"}
+
 
 class TestKeptTexts:
     @pytest.mark.parametrize("how", ["hash", "truncated", "full"])

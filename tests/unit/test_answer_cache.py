@@ -11,7 +11,7 @@ from cache_rig import QUESTION, Fleet, Pipeline, an_answer, source
 from fakes import FakeEmbedder
 from fakes.store import InMemoryStore
 from steadyrag.domain.errors import Unavailable
-from steadyrag.domain.models import Embedding, Query
+from steadyrag.domain.models import Embedding, Query, Stage, Usage
 from steadyrag.resilience.deadline import deadline
 from steadyrag.resilience.keys import answer_key, corpus_key, lease_key, tombs_key, vector_key
 from steadyrag.resilience.shared_state import CacheLimits
@@ -539,6 +539,30 @@ class TestLastGood:
         pipeline.work = index_lost
         answer = await fleet.environment().answer(QUESTION, pipeline)
         assert (answer.mode, answer.cache.status) == ("cached", "stale")
+
+    async def test_who_joins_a_stale_answer_repeats_neither_its_stages_nor_its_cost(
+        self, fleet, pipeline
+    ):
+        await fleet.environment().answer(QUESTION, pipeline)
+        await fleet.changes().changed("default")
+
+        async def index_lost(state):
+            await asyncio.sleep(0)
+            return replace(
+                state.last_good(fleet.clock(), "x"),
+                degraded=("keyword",),
+                usage=Usage(7, cost_usd=0.007),
+                stages=[Stage("embedding", 0, 5)],
+            )
+
+        pipeline.work = index_lost
+        environment = fleet.environment()
+        answers = await asyncio.gather(*(environment.answer(QUESTION, pipeline) for _ in range(3)))
+        assert {(a.mode, a.cache.status, a.degraded) for a in answers} == {
+            ("cached", "stale", ("keyword",))
+        }
+        assert sum(len(answer.stages) for answer in answers) == 1
+        assert sum(answer.usage.cost_usd for answer in answers) == 0.007
 
 
 async def test_memory_stays_within_its_bounds(fleet):

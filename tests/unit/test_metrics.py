@@ -277,6 +277,14 @@ def test_a_computed_answer_tells_when_its_sources_were_there(printed: Printed) -
     assert (told["RerankLatency",], told["GenerationLatency",]) == ([180], [600])
 
 
+def test_a_vector_that_was_held_says_nothing_of_the_vendors_time(printed: Printed) -> None:
+    stages = [Stage("embedding", 0, 0.1, facts={"cache": "memory"}), Stage("vector", 0.1, 9)]
+    metrics.answered(an_answer(stages=stages))
+    told = printed.values()
+    assert ("EmbeddingLatency",) not in told
+    assert told["VectorLatency",] == [9]
+
+
 def test_scores_that_mean_nothing_are_no_relevance(printed: Printed) -> None:
     metrics.answered(an_answer(calibrated=False))
     assert ("TopRelevance",) not in printed.values()

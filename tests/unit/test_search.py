@@ -12,7 +12,9 @@ from steadyrag.domain.errors import Refused, Throttled, Unavailable
 from steadyrag.domain.filters import parse_filter
 from steadyrag.domain.models import EmbeddedChunk, Query
 from steadyrag.domain.prices import ModelPrice, Prices
-from steadyrag.search import Caps, Options, Service, search
+from steadyrag.resilience.request_state import RequestState
+from steadyrag.resilience.run import Run
+from steadyrag.search import Caps, Options, Service, compute, search
 
 PASSAGES = {
     "seoul": "Seoul is the capital of South Korea and its largest city.",
@@ -265,6 +267,16 @@ async def test_a_second_try_is_a_fact_of_its_stage(service):
     answer = await search(QUESTION, service)
     (rerank,) = [stage for stage in answer.stages if stage.name == "rerank"]
     assert (rerank.lost, rerank.facts["attempts"]) == (False, 2)
+
+
+async def test_a_vector_that_is_held_is_a_stage_that_asked_nobody(service):
+    state = RequestState(QUESTION, "key", "vector", began_at=0.0)
+    state.embedding, state.embedding_held_in = await service.embedder.embed_query("x"), "valkey"
+    asked = service.embedder.calls.total()
+    answer = await compute(QUESTION, service, Run(), state)
+    (embedding,) = [stage for stage in answer.stages if stage.name == "embedding"]
+    assert (embedding.facts["cache"], embedding.facts["tokens"]) == ("valkey", 0)
+    assert service.embedder.calls.total() == asked
 
 
 PRICES = Prices(ModelPrice(1000.0), {"fake": ModelPrice(10_000.0, 50_000.0)}, rerank_usd=0.25)

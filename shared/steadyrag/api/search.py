@@ -96,10 +96,11 @@ def search_router(
         started = time.perf_counter()
         with deadline(deadline_s):
             caller = await limit.enforce(request, user=query.user)
+            if ids:
+                recording.caller = ids.pseudonym(caller)
             limit_ms = round((time.perf_counter() - started) * 1000, 2)
             answer = await search(query, service, deadline_s=deadline_s, refresh=refresh)
         if ids:
-            recording.caller = ids.pseudonym(caller)
             answer = replace(answer, search_id=ids.sign(request, answer.search_id))
         return _with_limit(answer, limit_ms)
 

@@ -6,11 +6,32 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from steadyrag.domain.errors import CallerError
 from steadyrag.domain.models import Answer, Query
 from steadyrag.domain.records import Result, SearchRecord
 from steadyrag.domain.search_ids import new_id
 from steadyrag.domain.sentences import language_of
 from steadyrag.telemetry import metrics, records, spans
+
+REFUSALS_A_MINUTE = 60
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """How many were recorded in this minute of this process."""
+
+    minute: int = 0
+    recorded: int = 0
+
+    def room(self, now: float) -> bool:
+        """Whether there is room for one more, which then counts."""
+        if (minute := int(now // 60)) != self.minute:
+            self.minute, self.recorded = minute, 0
+        self.recorded += 1
+        return self.recorded <= REFUSALS_A_MINUTE
+
+
+_refusals = _Refusals()
 
 
 @dataclass(slots=True)
@@ -49,7 +70,7 @@ class Recording:
                 cache=answer.cache,
                 calibrated=answer.calibrated,
                 results=[Result(s.id, s.document_id, s.score, s.rank) for s in answer.sources],
-                answer=None if answer.answer is None else records.shown(answer.answer),
+                answer=answer.answer,
                 model=answer.model,
                 variant=answer.variant,
                 usage=answer.usage,
@@ -59,7 +80,11 @@ class Recording:
         )
 
     def failed(self, error: Exception) -> None:
-        """Keeps the input of what got no answer, with the class of what came instead."""
+        """Keeps the input of what got no answer, with the class of what came instead. Of what
+        callers get wrong, which no limit has counted, only so much: a flood of it must not be
+        all that is left."""
+        if isinstance(error, CallerError) and not _refusals.room(self.at):
+            return
         search_id, kind = new_id(), type(error).__name__
         spans.annotate(search_id=search_id, error=kind)
         spans.keep(query=self.text)
@@ -70,7 +95,7 @@ class Recording:
         return SearchRecord(
             search_id=search_id,
             at=round(self.at, 3),
-            query=records.shown(self.text) if self.text else "",
+            query=self.text,
             namespace=self.query.namespace if self.query else "default",
             language=language_of(self.text[: records.LONGEST_TEXT]),
             caller=self.caller,

@@ -26,10 +26,11 @@ class SearchRecord:
     """One search as it is logged and kept, answered or not.
 
     at: when it began, epoch seconds.
-    query, answer: user text, only as far as the redaction setting lets it through.
+    query, answer: user text; what is logged or kept of it went through redaction before.
     caller: a hash of who asked, the same for the same caller.
     mode: None where the request failed, and then `error` names the class of what failed it.
-    results: from best to worst; their scores are probabilities where `calibrated`.
+    results: as the caller got them, cited ones first; their scores are probabilities where
+        `calibrated`.
     total_ms: from the question to its answer or failure.
     trace_id: X-Ray's, where the request was sampled.
     """

@@ -66,9 +66,12 @@ class AnswerCache:
         # The version is part of it: who knows of a change must not join who does not.
         key = (state.key, state.version, refresh)
         answer, joined = await self._flights.run(key, lambda: self._compute(state, compute))
-        if joined and answer.cache.status not in ("hit", "stale"):
-            return again(answer, CacheInfo("hit", "flight", 0), search_id=self._new_id())
-        return replace(answer, search_id=self._new_id()) if joined else answer
+        if not joined:
+            return answer
+        # What the stages took and cost is said once, by the request that they ran for.
+        computed = answer.cache.status not in ("hit", "stale")
+        info = CacheInfo("hit", "flight", 0) if computed else answer.cache
+        return again(answer, info, search_id=self._new_id())
 
     async def _compute(self, state: RequestState, compute: Compute) -> Answer:
         if state.refresh or not state.storable or state.tier is None:

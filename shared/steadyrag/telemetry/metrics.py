@@ -173,7 +173,8 @@ def answered(answer: Answer) -> None:
     for stage in answer.degraded:
         count(catalogue.LOST[stage])
     for done in answer.stages:
-        if latency := catalogue.STAGE_LATENCY.get(done.name):
+        latency = catalogue.STAGE_LATENCY.get(done.name)
+        if latency and "cache" not in done.facts:  # nobody was asked
             count(latency, done.duration_ms)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from steadyrag.domain.models import Stage
@@ -21,12 +22,13 @@ type Listener = Callable[[SearchRecord], None]
 
 _listener: Listener | None = None
 _text: How = "hash"
+_listener_text: How = "hash"
 
 
-def configure(text: How) -> None:
-    """How user text gets into records."""
-    global _text
-    _text = text
+def configure(text: How, *, listener_text: How | None = None) -> None:
+    """How user text gets into the log, and to whoever listens: the same unless said."""
+    global _text, _listener_text
+    _text, _listener_text = text, listener_text or text
 
 
 LONGEST_TEXT = 8000
@@ -34,8 +36,17 @@ LONGEST_TEXT = 8000
 
 
 def shown(text: str) -> str:
-    """`text` as far as records may show it. What is no text becomes `?`."""
-    return redact(text[:LONGEST_TEXT].encode(errors="replace").decode(), _text)
+    """`text` as far as the log may show it. What is no text becomes `?`."""
+    return redact(_text_of(text), _text)
+
+
+def kept(text: str) -> str:
+    """`text` as far as whoever listens may have it."""
+    return redact(_text_of(text), _listener_text)
+
+
+def _text_of(text: str) -> str:
+    return text[:LONGEST_TEXT].encode(errors="replace").decode()
 
 
 def subscribe(listener: Listener | None) -> None:
@@ -45,21 +56,23 @@ def subscribe(listener: Listener | None) -> None:
 
 
 def publish(record: SearchRecord) -> None:
-    """Logs the record and hands it to whoever listens. Never raises."""
+    """Logs the record, whose texts are as they came, and hands it to whoever listens. Never
+    raises."""
     try:
         tell("search", _line(record))
         if _listener:
-            _listener(record)
+            answer = None if record.answer is None else kept(record.answer)
+            _listener(replace(record, query=kept(record.query), answer=answer))
     except Exception:
         log.exception("search not recorded")
 
 
 def _line(record: SearchRecord) -> Mapping[str, Any]:
-    """The record as the fields of a log line. What is empty is left out."""
+    """The record as the fields of a log line. What there is none of is left out."""
     usage = record.usage
     fields = {
         "search_id": record.search_id,
-        "query": record.query,
+        "query": shown(record.query) if record.query else None,
         "namespace": record.namespace,
         "language": record.language,
         "caller": record.caller,
@@ -69,9 +82,9 @@ def _line(record: SearchRecord) -> Mapping[str, Any]:
         "cache": record.cache.status,
         "cache_tier": record.cache.tier,
         "cache_age_s": record.cache.age_s,
-        "top_score": record.results[0].score if record.results else None,
+        "top_score": max((result.score for result in record.results), default=None),
         "calibrated": record.calibrated,
-        "answer": record.answer,
+        "answer": None if record.answer is None else shown(record.answer),
         "model": record.model,
         "variant": record.variant,
         "embedding_tokens": usage.embedding_tokens,
@@ -83,7 +96,7 @@ def _line(record: SearchRecord) -> Mapping[str, Any]:
         "stages": [_stage(stage) for stage in record.stages],
         "results": [[r.id, r.document_id, r.score] for r in record.results],
     }
-    return {name: value for name, value in fields.items() if value not in (None, [], 0)}
+    return {name: value for name, value in fields.items() if value is not None and value != []}
 
 
 def _stage(stage: Stage) -> Mapping[str, Any]:

@@ -108,9 +108,10 @@ class XRay:
         }
         outermost = span.request is span
         indexed = _FILTERS if outermost else _STAGE_FILTERS
-        annotations, metadata = dict(span.annotations), dict[str, Any]()
+        annotations, metadata = dict[str, Fact](), dict[str, Any]()
         for name, fact in span.facts.items():
             (annotations if name in indexed else metadata)[name] = fact
+        annotations |= span.annotations
         if isinstance(error, Exception):
             document["error" if isinstance(error, CallerError) else "fault"] = True
             annotations.setdefault("reason", type(error).__name__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cachetools import LRUCache
 
@@ -49,13 +50,16 @@ async def take_feedback(
         at=parts.clock(),
         clicked_rank=clicked_rank,
         rating=rating,
-        comment=None if comment is None else records.shown(comment),
+        comment=None if comment is None else records.kept(comment),
     )
     before = parts.said.get(search_id, ())
     after = with_feedback(before, feedback)
     if after != before:
         parts.said[search_id] = after
-        _tell(feedback)
+    if new := list(_new(before, after)):
+        _tell(feedback, None if comment is None else records.shown(comment))
+        for verdict in new:
+            metrics.count(catalogue.FEEDBACK, verdict=verdict)
     if parts.store:
         try:
             await parts.store.add_feedback(feedback)
@@ -63,22 +67,32 @@ async def take_feedback(
             log.warning("feedback not kept", extra={"reason": error.problem})
 
 
-def _tell(feedback: Feedback) -> None:
+def _tell(feedback: Feedback, comment: str | None) -> None:
     told = {
         "clicked_rank": feedback.clicked_rank,
         "rating": feedback.rating,
-        "comment": feedback.comment,
+        "comment": comment,
     }
     said = {name: value for name, value in told.items() if value is not None}
     tell("feedback", {"search_id": feedback.search_id, **said})
-    for verdict in _verdicts(feedback):
-        metrics.count(catalogue.FEEDBACK, verdict=verdict)
 
 
-def _verdicts(feedback: Feedback) -> Iterator[str]:
-    if feedback.clicked_rank is not None:
-        yield "click"
-    if feedback.rating is not None:
-        yield "good" if feedback.rating > 0 else "bad"
-    if feedback.comment is not None:
-        yield "comment"
+def _new(before: Sequence[Feedback], after: Sequence[Feedback]) -> Iterator[str]:
+    """What `after` says and `before` did not, as the metric names it; when it was said is
+    nothing new."""
+    was, now = _said(before), _said(after)
+    for value in sorted(now - was):
+        match value:
+            case ("clicked_rank", _):
+                yield "click"
+            case ("rating", rating):
+                yield "good" if rating > 0 else "bad"
+            case ("comment", _):
+                yield "comment"
+
+
+def _said(of: Sequence[Feedback]) -> set[tuple[str, Any]]:
+    """Each field with each of its values."""
+    names = ("clicked_rank", "rating", "comment")
+    said = {(name, getattr(one, name)) for one in of for name in names}
+    return {(name, value) for name, value in said if value is not None}

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steadyrag.domain.errors import InvalidInput, Unavailable
+from steadyrag.domain.errors import InvalidInput, Refused, Unavailable
 from steadyrag.domain.golden import (
     MOST_QUESTIONS,
     PREFIX,
@@ -58,7 +58,8 @@ class GoldenSets:
         self, namespace: str | None = None, *, tolerant: bool = False
     ) -> list[GoldenSet]:
         """Those that have questions, by name: all, or one. For a set that can't be read it raises
-        `InvalidInput`, which names the object; who is `tolerant` finds it in the log."""
+        `InvalidInput`, which names the object, or `Refused`, which S3 also says of one that went
+        since the listing; who is `tolerant` finds either in the log."""
         keys = {one.key async for one in self._bucket.objects(PREFIX)}
         found: list[GoldenSet] = []
         for name in sorted({name for key in keys if (name := namespace_of(key))}):
@@ -66,7 +67,7 @@ class GoldenSets:
                 continue
             try:
                 found.append(await self._set(name, keys))
-            except InvalidInput as error:
+            except (InvalidInput, Refused) as error:
                 if not tolerant:
                     raise
                 log.error("golden set not read", extra={"namespace": name, "reason": str(error)})

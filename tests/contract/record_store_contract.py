@@ -117,12 +117,17 @@ class RecordStoreContract:
         await store.add_search(a_search("s1", clock()))
         assert (await store.get("s1")).feedback == (said,)
 
-    async def test_the_same_feedback_again_changes_nothing(self, store, clock):
+    async def test_the_same_feedback_again_counts_once(self, store, clock):
         await store.add_search(a_search("s1", clock()))
         said = Feedback("s1", clock(), clicked_rank=2, rating=1, comment="good")
-        for later_s in (0, 0, 9):
-            await store.add_feedback(replace(said, at=clock() + later_s))
+        for _ in range(2):
+            await store.add_feedback(said)
         assert (await store.get("s1")).feedback == (said,)
+        await store.add_feedback(replace(said, at=clock() + 9))
+        assert (await store.get("s1")).feedback == (
+            Feedback("s1", clock(), clicked_rank=2),
+            Feedback("s1", clock() + 9, rating=1, comment="good"),
+        )
 
     @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
     async def test_feedback_comes_to_the_same_in_any_order_and_again(self, store, clock, order):

@@ -15,7 +15,7 @@ from contract.record_store_contract import Connect, RecordStoreContract, a_searc
 from contract.store_contract import Clock
 from steadyrag.adapters.local.records import SqliteRecords
 from steadyrag.domain.errors import Unavailable
-from steadyrag.domain.records import Feedback
+from steadyrag.domain.records import Feedback, SearchRecord
 
 
 @pytest.fixture
@@ -193,3 +193,64 @@ async def test_closing_keeps_what_was_still_on_its_way(opened: Connect) -> None:
     await store.aclose()
     await asyncio.gather(*adding)
     assert len(await opened(clock).recent()) == 9
+
+
+async def test_what_has_no_form_in_the_file_fails_alone_and_its_neighbours_are_kept(
+    opened: Connect,
+) -> None:
+    clock, store = Clock(), opened()
+    await store.add_search(a_search("first", clock()))
+    tried = await asyncio.gather(
+        store.add_search(a_search("before", clock(), query="q")),
+        store.add_search(a_search("no text", clock(), query=object())),
+        store.add_search(a_search("\ud800", clock())),
+        store.add_search(SearchRecord("no time", object(), "q")),  # type: ignore[arg-type]
+        store.add_feedback(Feedback("first", clock(), comment=object())),  # type: ignore[arg-type]
+        store.add_feedback(Feedback("first", clock(), rating=1)),
+        store.add_search(a_search("after", clock())),
+        return_exceptions=True,
+    )
+    assert [one is None for one in tried] == [True, False, False, False, False, True, True]
+    assert type(tried[1]) is TypeError
+    found = {one.search.search_id: one for one in await store.recent()}
+    assert found.keys() == {"first", "before", "after"}
+    assert found["first"].feedback == (Feedback("first", clock(), rating=1),)
+
+
+async def test_what_fails_alone_is_undone_as_a_whole(opened: Connect) -> None:
+    clock, store = Clock(), opened()
+
+    def half(db: sqlite3.Connection) -> None:
+        db.execute("insert into searches values('half', ?, 0, '{}')", (clock(),))
+        raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        await store._change(half)
+    await store.add_search(a_search("s1", clock()))
+    assert await store.get("half") is None
+    assert [one.search.search_id for one in await store.recent()] == ["s1"]
+
+
+async def test_a_bug_in_forgetting_is_no_search_that_was_kept(path: Path) -> None:
+    def broken() -> float:
+        raise ZeroDivisionError
+
+    store = SqliteRecords(path, clock=broken)
+    tried = await asyncio.gather(
+        *(store.add_search(a_search(name)) for name in ("a", "b")), return_exceptions=True
+    )
+    assert [type(one) for one in tried] == [ZeroDivisionError] * 2
+    await store.aclose()
+
+
+async def test_nobody_but_its_owner_can_read_what_was_asked(opened: Connect, path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        store = opened()
+        await store.add_search(a_search("s1", Clock()()))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(
+        ("records.sqlite", "records.sqlite-wal", "records.sqlite-shm"), 0o600
+    )

@@ -145,7 +145,19 @@ async def test_the_same_again_is_accepted_and_changes_nothing(client, store, clo
     assert told() == [body]
     assert counted == ["Feedback:click", "Feedback:good"]
     await store.add_search(a_search(MINE, clock()))
-    assert len((await store.get(MINE)).feedback) == 1
+    said = (await store.get(MINE)).feedback
+    assert [one.clicked_rank for one in said if one.clicked_rank] == [2]
+    assert [one.rating for one in said if one.rating] == [1]
+
+
+def test_only_what_is_new_is_counted_of_what_is_sent_along(client, clock, told, counted):
+    good = {"search_id": MINE, "rating": 1}
+    for along in ({}, {"comment": "nice"}, {"clicked_rank": 1}, {"clicked_rank": 2}):
+        client.post("/feedback", json=good | along)
+        clock.passes(1)
+    client.post("/feedback", json={"search_id": MINE, "clicked_rank": 1, "comment": "nice"})
+    assert counted == [f"Feedback:{one}" for one in ("good", "comment", "click", "click")]
+    assert len(told()) == 4
 
 
 def test_who_changes_their_mind_is_counted_again(client, clock, counted):
@@ -264,6 +276,22 @@ def test_more_than_the_limit_is_a_429_before_the_id_is_looked_at(serve, clock):
     asked = [client.post("/feedback", json={"search_id": guessed, "rating": 1}) for _ in range(5)]
     assert [response.status_code for response in asked] == [404, 404, 404, 429, 429]
     assert "retry-after" in asked[-1].headers
+
+
+async def test_a_comment_is_kept_for_the_console_as_it_is_kept_of_searches(
+    client, store, clock, told
+):
+    records.configure("hash", listener_text="full")
+    try:
+        comment = "Too short, says ann@example.com"
+        client.post("/feedback", json={"search_id": MINE, "comment": comment})
+        shown = records.shown(comment)
+    finally:
+        records.configure("hash")
+    assert shown.startswith("hmac:")
+    assert told() == [{"search_id": MINE, "comment": shown}]
+    await store.add_search(a_search(MINE, clock()))
+    assert (await store.get(MINE)).feedback[0].comment == "Too short, says [e-mail]"
 
 
 def test_a_store_that_fails_costs_the_caller_nothing(client, store, told, caplog):

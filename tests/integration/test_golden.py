@@ -211,7 +211,7 @@ def test_the_hourly_event_asks_all_namespaces_and_counts_what_is_lost(
     ]
     assert (lost["namespace"], lost["document_id"]) == ("default", "kimchi-is-not-here")
     assert (elsewhere["namespace"], elsewhere["document_id"]) == ("empty", "seoul")
-    assert lost["question"].startswith("sha256:")
+    assert lost["question"].startswith("hmac:")
     assert lost["found"][0] == "hangul"
     assert "found" not in elsewhere
     assert KOREAN not in printed.err

@@ -13,8 +13,9 @@ from steadyrag.api import create_app
 from steadyrag.api.console import console_router
 from steadyrag.api.console_door import ConsoleDoor
 from steadyrag.api.console_files import FOLDER
+from steadyrag.domain.errors import Unavailable
 from steadyrag.domain.models import Stage
-from steadyrag.domain.records import Feedback, SearchRecord
+from steadyrag.domain.records import Feedback, Result, SearchRecord
 from steadyrag.wiring.console import LocalMonitor
 
 HERE = {"host": "127.0.0.1:8080"}
@@ -36,9 +37,13 @@ def two_searches() -> InMemoryRecords:
     return asyncio.run(filled())
 
 
-def client(host: str = "127.0.0.1", runbooks: Path | None = None) -> TestClient:
+def client(
+    host: str = "127.0.0.1",
+    runbooks: Path | None = None,
+    records: InMemoryRecords | None = None,
+) -> TestClient:
     monitor = LocalMonitor(service="steadyrag", runbooks=runbooks, clock=lambda: 1_000_000.0)
-    app = create_app([console_router(two_searches(), monitor, ConsoleDoor(host))])
+    app = create_app([console_router(records or two_searches(), monitor, ConsoleDoor(host))])
     return TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False)
 
 
@@ -98,6 +103,32 @@ def test_searches_come_with_stages_and_feedback():
     assert one["feedback"][0]["rating"] == 1
     assert client().get("/console/api/searches/s-3").status_code == 404
     assert client().get("/console/api/searches?limit=0").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["searches", "searches/s-1"])
+def test_a_file_that_cannot_be_read_is_a_503_that_says_which(path):
+    records = two_searches()
+    records.fail(Unavailable("records", "/data/records.sqlite: disk I/O error"))
+    refused = client(records=records).get(f"/console/api/{path}")
+    assert refused.status_code == 503
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert "/data/records.sqlite: disk I/O error" in refused.json()["detail"]
+    assert refused.json()["type"] == "urn:steadyrag:problem:unavailable"
+
+
+def test_a_number_that_is_none_is_null_and_hides_no_search():
+    records, nan = two_searches(), float("nan")
+    stage = Stage("rerank", 1.0, float("inf"), facts={"top_score": nan})
+    odd = SearchRecord("s-3", 250.0, "Odd?", results=[Result("c", "d", nan, 1)], stages=[stage])
+    asyncio.run(records.add_search(odd))
+    found = client(records=records).get("/console/api/searches")
+    assert found.status_code == 200
+    assert [one["search_id"] for one in found.json()["searches"]] == ["s-3", "s-2", "s-1"]
+    first = found.json()["searches"][0]
+    assert first["results"][0]["score"] is None
+    assert first["stages"][0]["duration_ms"] is None
+    assert first["stages"][0]["facts"] == {"top_score": None}
+    assert client(records=records).get("/console/api/searches/s-3").json() == first
 
 
 def test_only_its_own_code_runs_in_the_page():

@@ -15,7 +15,7 @@ import pytest
 from builders import chunk
 from cache_rig import Clock
 from fakes import FakeEmbedder, FakeGenerator, FakeReranker, InMemoryBucket, InMemoryIndex
-from steadyrag.domain.errors import InvalidInput, Unavailable
+from steadyrag.domain.errors import InvalidInput, Refused, Unavailable
 from steadyrag.domain.golden import (
     MOST_QUESTIONS,
     GoldenQuestion,
@@ -164,7 +164,7 @@ async def test_a_lost_question_is_logged_with_both_ranks_and_without_its_text(ri
     assert line["rank_before"] == 1
     assert (line["document_id"], line["namespace"]) == ("seoul", "default")
     assert (line["question_id"], line["lost_since"]) == (CAPITAL.id, 13_600.0)
-    assert line["question"].startswith("sha256:")
+    assert line["question"].startswith("hmac:")
     assert "capital" not in logged.getvalue()
 
 
@@ -308,6 +308,32 @@ async def test_a_set_that_can_not_be_read_stops_no_other(rig, capsys, logged):
         await rig.parts.sets.put("broken", CAPITAL)
 
 
+async def test_neither_does_one_that_went_since_the_listing(rig, capsys, logged):
+    """S3 calls it forbidden where the role may not list what isn't there."""
+    await rig.parts.sets.put("another", CAPITAL)
+    rig.bucket.fail(Refused("s3", "403 Forbidden"), on="fetch", times=1)
+    await rig.watch()
+    assert golden_counts(capsys) == ([2.0], [0.0])
+    (line,) = lines(logged, "golden set not read")
+    assert line["namespace"] == "another"
+    rig.bucket.fail(Refused("s3", "403 Forbidden"), on="fetch", times=1)
+    with pytest.raises(Refused):
+        await rig.parts.sets.read()
+
+
+async def test_a_key_that_adding_would_lose_is_refused_and_the_file_stays(rig, tmp_path):
+    key = questions_key("default")
+    content = b'{"questions": [{"question": "Where?", "document": "seoul", "note": "by legal"}]}'
+    await rig.bucket.put(key, content, Attributes())
+    for changing in (rig.parts.sets.put("default", CAPITAL), rig.parts.sets.remove("default", "a")):
+        with pytest.raises(
+            InvalidInput, match=r"golden/default\.json: questions\.0\.note: .*top_k"
+        ):
+            await changing
+    await rig.bucket.fetch(key, str(tmp_path / "set"))
+    assert (tmp_path / "set").read_bytes() == content
+
+
 async def test_standings_that_nobody_can_read_are_written_anew(rig):
     await rig.bucket.put(standings_key("default"), b"[]", Attributes())
     await rig.watch()
@@ -406,6 +432,8 @@ def test_what_is_written_is_read_again():
         (b'{"questions": [{"question": " ", "document": "d"}]}', "questions.0.question"),
         (b'{"questions": [{"question": "a", "document": "d", "top_k": 51}]}', "questions.0.top_k"),
         (b'{"questions": [{"question": "a", "document": "d", "top_k": true}]}', "questions.0"),
+        (b'{"questions": [{"question": "a", "document": "d", "note": "x"}]}', "questions.0.note"),
+        (b'{"questions": [], "owner": "team-a"}', "owner"),
         (b'{"questions": [{"question": "a\\ud800", "document": "d"}]}', "questions.0.question"),
         (b"[" * 100_000, "questions"),
     ],

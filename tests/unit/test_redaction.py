@@ -2,8 +2,11 @@
 around it, and all that is none."""
 
 import hashlib
+import hmac
 import json
 import re
+import subprocess
+import sys
 import time
 import unicodedata
 
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadyrag.domain.masking import mask
+from steadyrag.telemetry import redaction
 from steadyrag.telemetry.redaction import Redacted, redact
 
 WIDE = {ord(narrow): ord(narrow) + 0xFEE0 for narrow in "0123456789-+@.ABCDEFGHIJabcdefghij"}
@@ -58,6 +62,10 @@ class TestWhatIsMasked:
             *("+1 (415) 555-0132", "+44 20 7946 0958", "+4915123456789", "+33 1 23 45 67 89"),
             *("(415) 555-0132", "415-555-0132", "020 7946 0958", "03-1234-5678"),
             *("０１０－１２３４－５６７８", "٠١٠-١٢٣٤-٥٦٧٨"),
+            *("010\t1234\t5678", "010\n1234\n5678", "010\r\n1234\r\n5678", "02\v123\f4567"),
+            *("010\u20281234\u20285678", "+82\t10\n1234\n5678"),
+            *("010/1234/5678", "010_1234_5678", "010 / 1234 / 5678", "02/123/4567"),
+            *("+82/10/1234/5678", "+82_010_1234_5678"),
         ],
     )
     def test_phone_numbers(self, phone):
@@ -76,6 +84,8 @@ class TestWhatIsMasked:
                 "4111–1111 1111.1111",
             ),
             "４１１１－１１１１－１１１１－１１１１",
+            *("4111\n1111\n1111\n1111", "4111\t1111\t1111\t1111", "4111\r\n1111\r\n1111\r\n1111"),
+            *("4111/1111/1111/1111", "4111_1111_1111_1111", "3782 / 822463 / 10005"),
         ],
     )
     def test_payment_cards(self, card):
@@ -86,6 +96,8 @@ class TestWhatIsMasked:
         [
             *("900101-1234567", "9001011234567", "900101 - 1234567", "000229-3123456"),
             *("851231-5234567", "050731-8234567", "９００１０１－２２３４５６７"),
+            *("900101\t1234567", "900101\n1234567", "900101\r\n1234567", "900101/1234567"),
+            *("900101_1234567", "900101 / 1234567"),
         ],
     )
     def test_resident_numbers(self, number):
@@ -98,6 +110,10 @@ class TestWhatIsMasked:
     def test_one_that_begins_within_another(self):
         assert mask("02 010 1234 5678") == "[phone]"
         assert mask("4111 4111 1111 1111 1111") == "4111 [card]"
+
+    def test_in_ascii_too_where_nothing_else_is_folded(self):
+        assert mask("tel\t010\t1234\t5678\tend\n") == "tel\t[phone]\tend\n"
+        assert mask("900101\n1234567\r\n4111\n1111\n1111\n1111") == "[resident number]\r\n[card]"
 
     def test_inside_of_json_and_markup(self):
         text = json.dumps({"to": "a@b.io", "tel": "010-1234-5678"})
@@ -112,6 +128,10 @@ class TestWhatIsLeft:
             *("", " ", "What is the capital of South Korea?", "한글은 누가 창제했나요?"),
             *("In 1443, 1592-1598 and 2019 2020 2021 2022", "2024-01-02", "2024-01-02T03:04:05Z"),
             *("2024.01.02 ~ 2024.12.31", "20241231", "01/02/2024", "09:30-18:00"),
+            *("2024/01/15", "2024/01/15 ~ 2024/02/15", "2024/01/02/1000/1000", "15/02/2024"),
+            *("2024/01/02\n1000\n1000", "2024_01_02_1000_1000", "1/2/3/4/5/6/7/8/9/10"),
+            *("C++11/14/17/20/23", "a\tb\n\nc\r\n", "1/1000/2000", "24/7", "2023/2024/2025/2026"),
+            *("path/to/2024/07/1234", "snake_case_1000_2000", "100\n200\n3000", "10/100/1000"),
             *("₩1,234,567,890", "$19.99", "1234567.89", "12,000원", "3.14159265358979"),
             *("v3.13.2", "python 3.13, 10.0.19045.5011", "192.168.100.101", "127.0.0.1:8080"),
             *("section 4.2.1.10", "제1조 제2항 (3)", "§ 12-34", "RFC 9457", "ISO/IEC 27001:2022"),
@@ -128,6 +148,7 @@ class TestWhatIsLeft:
     ordinary = st.one_of(
         st.integers(1000, 2199).map(str),
         st.dates().map(str),
+        st.dates().map(lambda day: f"{day:%Y/%m/%d}".zfill(10)),
         st.tuples(*[st.integers(0, 99)] * 3).map(lambda v: "v{}.{}.{}".format(*v)),
         st.tuples(*[st.integers(1, 40)] * 4).map(lambda v: "{}.{}.{}.{}".format(*v)),
         st.integers(0, 10**9).map(lambda n: f"${n:,}"),
@@ -135,7 +156,7 @@ class TestWhatIsLeft:
         st.sampled_from(["order", "in", "제조", "판매량은", "section", "(", ")", "costs", "원,"]),
     )
 
-    @given(st.lists(ordinary, max_size=12), st.sampled_from([" ", ", ", "; ", "\n", ") "]))
+    @given(st.lists(ordinary, max_size=12), st.sampled_from([*" \t\n", "\r\n", ", ", "; ", ") "]))
     def test_years_prices_versions_sections_dates_and_quantities(self, words, gap):
         text = gap.join(words)
         assert mask(text) == text
@@ -148,7 +169,7 @@ def digits(count: int) -> st.SearchStrategy[str]:
 phones = st.builds(
     lambda head, gap, middle, last: gap.join((head, middle, last)),
     st.sampled_from(["010", "011", "02", "031", "064", "070", "+82 10", "+82-2", "(02)"]),
-    st.sampled_from(["-", " ", ".", ""]),
+    st.sampled_from(["-", " ", ".", "", "\t", "\n", "\r\n"]),
     st.one_of(digits(3), digits(4)),
     digits(4),
 )
@@ -156,7 +177,7 @@ phones = st.builds(
 residents = st.builds(
     lambda born, gap, century, rest: f"{born:%y%m%d}{gap}{century}{rest}",
     st.dates(),
-    st.sampled_from(["-", "", " - ", " "]),
+    st.sampled_from(["-", "", " - ", " ", "\t", "\n", "\r\n", "/", "_"]),
     st.sampled_from("12345678"),
     digits(6),
 )
@@ -175,7 +196,7 @@ cards = st.builds(
     lambda head, body, gap: grouped(luhn(head + body), gap),
     st.sampled_from(["4", "51", "55", "2221", "2720", "34", "37", "36", "6011", "62", "9410"]),
     st.integers(12, 14).flatmap(digits),
-    st.sampled_from(["", " ", "-"]),
+    st.sampled_from(["", " ", "-", "\t", "\n", "\r\n", "/", "_"]),
 ).filter(lambda card: 13 <= len(re.sub(r"\D", "", card)) <= 19)
 
 mails = st.builds(
@@ -248,6 +269,9 @@ HOSTILE = {
     "addresses": "a@a.a",
     "dates": "900101-",
     "wide": "０",
+    "slashes": "010/",
+    "abroad by slashes": "+82/10/1234/",
+    "lines": "010\n1234\n",
     "marks": "e\u0301",
 }
 
@@ -268,13 +292,37 @@ def test_the_time_grows_with_the_length_and_no_faster(unit):
         assert cpu_s(hostile) < 40 * cpu_s(hostile[:10_000]) + 0.02
 
 
+@pytest.fixture
+def key(monkeypatch):
+    """One that is set, and gone after the test."""
+    monkeypatch.setattr(redaction, "_key", redaction._key)
+    redaction.configure(b"k" * 32)
+    return b"k" * 32
+
+
 class TestRedact:
-    def test_a_hash_tells_texts_apart_and_nothing_else(self):
+    def test_a_hash_tells_texts_apart_and_nothing_else(self, key):
         text = "한글은 누가 창제했나요?"
-        expected = hashlib.sha256(text.encode()).hexdigest()[:16]
-        assert redact(text, "hash") == f"sha256:{expected}"
+        expected = hmac.digest(key, text.encode(), "sha256").hex()[:16]
+        assert redact(text, "hash") == f"hmac:{expected}"
         assert redact(unicodedata.normalize("NFD", text), "hash") == redact(text, "hash")
         assert redact(text + " ", "hash") != redact(text, "hash")
+
+    def test_without_the_key_no_phone_number_can_be_tried(self, key):
+        shown = redact("010-1234-5678", "hash")
+        for tried in (b"", b"l" * 32, hashlib.sha256(key).digest()):
+            redaction.configure(tried)
+            assert redact("010-1234-5678", "hash") != shown
+        assert hashlib.sha256(b"010-1234-5678").hexdigest()[:16] not in shown
+        redaction.configure(key)
+        assert redact("010-1234-5678", "hash") == shown
+
+    def test_where_no_key_is_set_each_process_has_its_own(self):
+        code = "from steadyrag.telemetry.redaction import redact; print(redact('a', 'hash'))"
+        run = [sys.executable, "-c", code]
+        first, second = (subprocess.check_output(run, text=True) for _ in range(2))
+        assert re.fullmatch(r"hmac:[0-9a-f]{16}\n", first)
+        assert first != second
 
     def test_a_truncated_text_is_masked_first(self):
         text = f"{'a' * 35} 010-1234-5678"

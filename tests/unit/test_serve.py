@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from steadyrag.cli.serve import _listen, _shown
+from steadyrag.cli.serve import _kept, _listen
 from steadyrag.settings import load
 
 
@@ -36,4 +36,4 @@ async def test_no_part_of_a_reply_waits_for_the_caller_to_acknowledge_another():
     ],
 )
 def test_what_is_asked_is_shown_to_the_person_at_this_machine_alone(environment, shown):
-    assert _shown(load(environment)) == shown
+    assert _kept(load(environment)) == shown

@@ -19,13 +19,19 @@ from steadyrag.api.rate_limit_headers import RateLimitHeaders
 from steadyrag.domain.errors import CallerError
 
 if TYPE_CHECKING:
+    from steadyrag.api.console_door import ConsoleDoor
     from steadyrag.resilience.live_config import ConfigPoller
 
 
 def create_app(
-    routers: Iterable[APIRouter], *, cors_origin: str = "*", live: "ConfigPoller | None" = None
+    routers: Iterable[APIRouter],
+    *,
+    cors_origin: str = "*",
+    live: "ConfigPoller | None" = None,
+    door: "ConsoleDoor | None" = None,
 ) -> FastAPI:
-    """An ASGI application of these routers, whose requests keep `live` fresh."""
+    """An ASGI application of these routers, whose requests keep `live` fresh. `door` refuses those
+    that ask for it by names that are not its own."""
     app = FastAPI(
         title="Steadyrag",
         version=__version__,
@@ -35,6 +41,10 @@ def create_app(
     app.state.routers = tuple(routers)
     for router in app.state.routers:
         app.include_router(router)
+    if door:
+        from steadyrag.api.own_names import OwnNames
+
+        app.add_middleware(OwnNames, door=door)
     if live:
         from steadyrag.api.live_config import LiveConfigRefresh
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Protocol
 
@@ -15,8 +15,10 @@ from starlette.responses import RedirectResponse, Response
 
 from steadyrag.api.console_door import ConsoleDoor
 from steadyrag.api.console_files import HEADERS, console_files
+from steadyrag.domain.errors import Unavailable
 from steadyrag.domain.ports import RecordStore
 from steadyrag.domain.records import Recorded
+from steadyrag.telemetry.encoding import encoded
 
 _RUNBOOK = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
@@ -50,12 +52,14 @@ def console_router(store: RecordStore, monitor: Monitor, door: ConsoleDoor) -> A
     async def searches(
         failed: bool | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
     ) -> Response:
-        found = await store.recent(limit, failed=failed)
+        with _readable():
+            found = await store.recent(limit, failed=failed)
         return _json({"searches": [recorded_body(one) for one in found]})
 
     @router.get("/console/api/searches/{search_id}")
     async def one_search(search_id: str) -> Response:
-        found = await store.get(search_id)
+        with _readable():
+            found = await store.get(search_id)
         if found is None:
             raise HTTPException(404, "search_id: no such search was recorded here")
         return _json(recorded_body(found))
@@ -84,6 +88,18 @@ def console_router(store: RecordStore, monitor: Monitor, door: ConsoleDoor) -> A
     return router
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        raise HTTPException(
+            503,
+            f"what was searched can't be read now: {error.problem}; searches go on without it, "
+            "try again or look at that file",
+        ) from None
+
+
 def _guard(door: ConsoleDoor) -> Any:
     async def guard(request: Request) -> None:
         data = request.url.path.startswith("/console/api/")
@@ -100,7 +116,4 @@ def recorded_body(recorded: Recorded) -> dict[str, Any]:
 
 
 def _json(body: Mapping[str, Any]) -> Response:
-    content = json.dumps(body, ensure_ascii=False, allow_nan=False)
-    return Response(
-        content.encode("utf-8", "backslashreplace"), headers=HEADERS, media_type="application/json"
-    )
+    return Response(encoded(body), headers=HEADERS, media_type="application/json")

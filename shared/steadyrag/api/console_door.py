@@ -22,16 +22,21 @@ class ConsoleDoor:
         self._host = host.lower()
         self._open = _is(self._host, "is_unspecified")
 
-    def page(self, request: Request) -> None:
-        """Raises a 403 unless the request asks for this machine by a name of its own."""
+    def refusal(self, request: Request) -> str | None:
+        """What to say unless the request asks for this machine by a name of its own."""
         name = _name(request.headers.get("host", ""))
         known = name in ("localhost", self._host) or _is(name, "is_loopback")
-        if not known and not (self._open and _is(name)):
-            raise HTTPException(
-                403,
-                "the console answers to the address that the server was started on; "
-                "open it as http://127.0.0.1 with the port, or set STEADYRAG_HOST",
-            )
+        if known or (self._open and _is(name)):
+            return None
+        return (
+            "Host: this server answers to the address that it was started on; ask for it as "
+            "http://127.0.0.1 with the port, or set STEADYRAG_HOST to the name it is to have"
+        )
+
+    def page(self, request: Request) -> None:
+        """Raises a 403 for such a request."""
+        if refusal := self.refusal(request):
+            raise HTTPException(403, refusal)
 
     def data(self, request: Request) -> None:
         """The same, and unless a page of this server asks, or no page at all."""

@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 def command(tries: tuple[str, ...], stores: bool) -> None:
     """Serve the API, its docs and a console on STEADYRAG_HOST:STEADYRAG_PORT until Ctrl-C.
 
+    Requests have to ask for that host, for localhost or for 127.0.0.1; on 0.0.0.0 for any address,
+    but for no other name.
+
     The console shows what was asked, which is kept in STEADYRAG_DATA_DIR. On this machine alone
     that is the text itself, without mail addresses and the like, unless STEADYRAG_LOG_TEXT says
-    otherwise.
+    otherwise. The log shows it as STEADYRAG_LOG_TEXT says, in any case.
     """
     from steadyrag.settings import load
     from steadyrag.telemetry import records
@@ -45,7 +48,7 @@ def command(tries: tuple[str, ...], stores: bool) -> None:
 
     settings = load()
     configure_telemetry(settings)
-    records.configure(_shown(settings))
+    records.configure(settings.log_text, listener_text=_kept(settings))
     address = _listen(settings.host, settings.port)
     signals = _Signals()
     if stores:
@@ -94,17 +97,18 @@ def _serve(
     local = None if settings.documents_bucket else build_local_documents(settings)
     documents = local.parts if local else build_documents(settings)
     kept, monitor = local_records(settings), local_monitor(settings, service)
-    ids = search_ids(settings)
+    ids, own = search_ids(settings), ConsoleDoor(settings.host)
     app = create_app(
         [
             search_router(service, limit, door, ids),
             feedback_router(ids, limit, FeedbackParts(kept.store)),
             documents_router(documents, door, limit),
             health_router(probes(service), breakers=partial(breaker_states, service)),
-            console_router(kept.store, monitor, ConsoleDoor(settings.host)),
+            console_router(kept.store, monitor, own),
         ],
         cors_origin=settings.cors_origin,
         live=live,
+        door=own,
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -143,9 +147,9 @@ def _serve(
         _say("Stopped.")
 
 
-def _shown(settings: Settings) -> Literal["hash", "truncated", "full"]:
-    """How records show what people ask: to the person at this machine in full, unless a setting
-    says otherwise; to a network not at all."""
+def _kept(settings: Settings) -> Literal["hash", "truncated", "full"]:
+    """How the console shows what people ask: to the person at this machine in full, unless a
+    setting says otherwise; to a network not at all."""
     here = settings.host in ("127.0.0.1", "::1", "localhost")
     if "log_text" in settings.model_fields_set or not here:
         return settings.log_text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from steadyrag.domain.records import Feedback
 
@@ -11,32 +10,26 @@ from steadyrag.domain.records import Feedback
 def with_feedback(held: Sequence[Feedback], more: Feedback) -> tuple[Feedback, ...]:
     """`held`, oldest first, with `more`.
 
-    Each rank is clicked once, when it was first; of ratings and of comments the last one holds,
-    since it was first said. What then says nothing is left out, so there are few.
+    Each rank is clicked once, when it was first. Of ratings, and of comments, there is the last,
+    with the time when it was last said: since when it holds can't be told from what is kept once
+    another turns out to have come between. Of two of one moment the larger counts as the last.
+    What then says nothing is left out, so there are few; what was said at one moment is one.
     """
-    told = sorted([*held, more], key=lambda one: one.at)
-    rating = _since([one.rating for one in told])
-    comment = _since([one.comment for one in told])
-    clicked: set[int] = set()
-    kept = []
-    for place, one in enumerate(told):
-        left = replace(
-            one,
-            clicked_rank=None if one.clicked_rank in clicked else one.clicked_rank,
-            rating=one.rating if place == rating else None,
-            comment=one.comment if place == comment else None,
-        )
-        if left.clicked_rank is not None:
-            clicked.add(left.clicked_rank)
-        if (left.clicked_rank, left.rating, left.comment) != (None, None, None):
-            kept.append(left)
+    told = [*held, more]
+    clicked: dict[int, float] = {}
+    for one in told:
+        if one.clicked_rank is not None:
+            clicked[one.clicked_rank] = min(one.at, clicked.get(one.clicked_rank, one.at))
+    rated = max(((one.at, one.rating) for one in told if one.rating is not None), default=None)
+    commented = max(
+        ((one.at, one.comment) for one in told if one.comment is not None), default=None
+    )
+    last = {one[0] for one in (rated, commented) if one}
+    kept: list[Feedback] = []
+    for at in sorted({*clicked.values()} | last):
+        ranks = sorted(rank for rank, first in clicked.items() if first == at)
+        rating = rated[1] if rated and rated[0] == at else None
+        comment = commented[1] if commented and commented[0] == at else None
+        kept.append(Feedback(more.search_id, at, next(iter(ranks), None), rating, comment))
+        kept += [Feedback(more.search_id, at, rank) for rank in ranks[1:]]
     return tuple(kept)
-
-
-def _since(values: Sequence[object]) -> int | None:
-    """The place from which on the last value was said and no other; None is nothing said."""
-    since: int | None = None
-    for place, value in enumerate(values):
-        if value is not None and (since is None or value != values[since]):
-            since = place
-    return since

@@ -6,7 +6,8 @@ Sets lie in the documents' bucket, outside of what is indexed:
     golden/<namespace>.json         {"questions": [{"question", "document", "top_k", "added_at"}]}
     golden/last/<namespace>.json    {"questions": {ID: {"rank", "asked_at", "lost_since"}}}
 
-People may edit the first; the second is written by whoever asks.
+People may edit the first, and get to know of a key that isn't one of these: with the next question
+that is added it would be gone. The second is written by whoever asks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,9 @@ def read_questions(content: bytes) -> list[GoldenQuestion]:
     """Raises `InvalidInput`, which names what is wrong, such as `questions.3.top_k`. Of two with
     the same text the later counts."""
     with _sense("questions", "must be a list below the key `questions` of a JSON object"):
-        listed = list(json.loads(content)["questions"])
+        whole = json.loads(content)
+        listed = list(whole["questions"])
+    _no_others("", whole, ("questions",))
     if len(listed) > MOST_QUESTIONS:
         problem = f"are {len(listed):,}; at most {MOST_QUESTIONS:,} are allowed"
         raise InvalidInput("questions", problem)
@@ -152,11 +155,19 @@ def _question(field: str, said: Any) -> GoldenQuestion:
     with _sense(field, "must have the texts `question` and `document`, and may have numbers"):
         text, document_id = said["question"], said["document"]
         top_k, added_at = said.get("top_k", 5), said.get("added_at", 0)
+        _no_others(f"{field}.", said, ("question", "document", "top_k", "added_at"))
         if not (isinstance(text, str) and isinstance(document_id, str)):
             raise TypeError("a text")
         if type(top_k) is not int or type(added_at) not in (int, float):
             raise TypeError("a number")
     return golden_question(text, document_id, top_k=top_k, added_at=added_at, field=f"{field}.")
+
+
+def _no_others(within: str, said: Iterable[str], known: Sequence[str]) -> None:
+    for name in said:
+        if name not in known:
+            problem = f"is unknown; known are {', '.join(known)}; take it out or correct it"
+            raise InvalidInput(f"{within}{name}", problem)
 
 
 def written_standings(standings: Mapping[str, Standing]) -> bytes:

@@ -1,8 +1,8 @@
 """Personal numbers and addresses in text, replaced by what they are.
 
-They are looked for in a plain reading of it: NFKC, every dash and space as one of its kind, no
-invisible characters. Every pattern is bounded and tried wherever it may begin, so the time
-grows with the text's length alone, and no number before it hides another.
+They are looked for in a plain reading of it: NFKC, every dash as one of its kind, every space, tab
+and end of a line as a space, no invisible characters. Every pattern is bounded and tried wherever
+it may begin, so the time grows with the text's length alone, and no number before it hides another.
 
 Numbers that belong to nobody, such as 1588-1234, are left alone, and so is what somebody has
 masked already: 900101-1******.
@@ -22,18 +22,16 @@ _DATE = (
     r"(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|[12][0-9]))"
 )
-_RESIDENT = re.compile(rf"(?<![0-9])[0-9]{{2}}{_DATE} ?-? ?[1-8][0-9]{{6}}(?![0-9])")
+_RESIDENT = re.compile(rf"(?<![0-9])[0-9]{{2}}{_DATE} ?[-/_]? ?[1-8][0-9]{{6}}(?![0-9])")
 """A date of birth, then century and sex: 1 to 4, of foreigners 5 to 8. Numbers given since
 October 2020 have no check digit."""
 
 _GAP = r"[ .()\-]"
-_ALONE = r"(?<![0-9])(?<![0-9]{4}[.-][0-9]{2}[.-])"
+_ALONE = r"(?<![0-9])(?<![0-9]{4}[./_-][0-9]{2}[./_-])"
 """Not within a number, nor the day of a date: 2024-01-02 1000 1000."""
 
-_KOREAN = (
-    rf"(?:1[016-9]|2|[3-6][1-5]|70|80|50[2-8]?){_GAP}{{0,3}}"
-    rf"[0-9]{{3,4}}{_GAP}{{0,3}}[0-9]{{4}}(?![0-9])"
-)
+_AREA = r"(?:1[016-9]|2|[3-6][1-5]|70|80|50[2-8]?)"
+_KOREAN = rf"{_AREA}{_GAP}{{0,3}}[0-9]{{3,4}}{_GAP}{{0,3}}[0-9]{{4}}(?![0-9])"
 _PHONES = [
     re.compile(pattern)
     for pattern in (
@@ -41,15 +39,18 @@ _PHONES = [
         rf"(?<![0-9])(?:(?:00|\+)82{_GAP}{{0,3}}|82{_GAP}{{1,3}}|82(?=10[0-9]{{8}}(?![0-9])))"
         rf"(?:0{_GAP}{{0,3}})?{_KOREAN}",
         rf"{_ALONE}\(?0[1-9][0-9]{{0,3}}{_GAP}{{1,3}}[0-9]{{3,4}}{_GAP}{{1,3}}[0-9]{{4}}(?![0-9])",
+        rf"(?:{_ALONE}0|(?<![0-9])(?:00|\+)82( ?[/_] ?)0?){_AREA}( ?[/_] ?)[0-9]{{3,4}}\2[0-9]{{4}}"
+        r"(?![0-9])",
         r"(?<![0-9])(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[.\-])[2-9][0-9]{2}[ .\-][0-9]{4}(?![0-9])",
         rf"\+[1-9](?:{_GAP}{{0,3}}[0-9]){{7,14}}(?![0-9])",
     )
 ]
-"""Korean ones from within and from abroad; then others that begin with 0; North America's;
-and E.164, which has at most 15 digits."""
+"""Korean ones from within and from abroad; then others that begin with 0; Korean ones with the
+same slash or underline throughout, which dates and paths have too; North America's; and E.164,
+which has at most 15 digits."""
 
 _DIGITS = re.compile(r"[0-9]+")
-_BETWEEN = frozenset({" ", "-", ".", " - "})
+_BETWEEN = frozenset({" ", "  ", "-", ".", "/", "_", " - ", " / "})
 _SCHEMES = re.compile(r"2[2-7]|[3-6]|81|9")
 """What the numbers of payment schemes begin with, Korea's own (9) among them; years do not."""
 
@@ -61,6 +62,9 @@ _DOMAINS = [
     )
 ]
 """In ASCII, where a Korean particle may follow at once, or else in any letters."""
+
+_BREAKS_OF_TEXT = "\t\n\v\f\r\x85"
+_BREAKS = str.maketrans(_BREAKS_OF_TEXT, " " * len(_BREAKS_OF_TEXT))
 
 _IN_NAMES = frozenset("!#$%&'*+-/=?^_`{|}~.")
 
@@ -79,7 +83,7 @@ def mask(text: str) -> str:
 def _plain(text: str) -> tuple[str, Sequence[int]]:
     """The plain reading, and for each of its characters, and its end, the place in `text`."""
     if text.isascii():
-        return text, range(len(text) + 1)
+        return text.translate(_BREAKS), range(len(text) + 1)
     read = [_fold(character) for character in text]
     origin = [place for place, letters in enumerate(read) for _ in letters]
     return "".join(read), [*origin, len(text)]
@@ -92,7 +96,9 @@ def _fold(character: str) -> str:
             return str(unicodedata.decimal(character))
         case "Pd":
             return "-"
-        case "Zs":
+        case "Zs" | "Zl" | "Zp":
+            return " "
+        case "Cc" if character in _BREAKS_OF_TEXT:
             return " "
         case "Cf" | "Mn" | "Me":
             return ""

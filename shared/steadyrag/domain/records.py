@@ -64,7 +64,7 @@ class SearchRecord:
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """What the caller of a search thought of it. `at` in epoch seconds; `comment` only as far
-    as the redaction setting lets it through. The same again changes nothing; a later rating or
+    as the redaction setting lets it through. The same again counts once; a later rating or
     comment of a search takes the place of the earlier."""
 
     search_id: str

@@ -67,9 +67,9 @@ class _Change:
 class SqliteRecords:
     """Implements `RecordStore` on the file `path`, from one thread with one connection.
 
-    What comes in while a commit runs is committed together by the next. A file that is
-    damaged or somebody else's is set aside, under a name that says so, and begun anew: records
-    are worth less than the searches that make them.
+    What comes in while a commit runs is committed together by the next. Nobody but its owner
+    may read the file. One that is damaged or another program's is set aside, under a name that
+    says so, and begun anew: records are worth less than the searches that make them.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class SqliteRecords:
         self._waiting.append(change)
         await self._in_thread(self._commit)  # unless the one before has taken it along
         if change.error:
-            raise Unavailable(_NAME, f"{self._path}: {change.error}") from change.error
+            raise change.error
 
     async def _read[R](self, look: Callable[[sqlite3.Connection], R]) -> R:
         def read() -> R:
@@ -134,7 +134,10 @@ class SqliteRecords:
         try:
             return await self._in_thread(read)
         except (sqlite3.Error, OSError) as error:
-            raise Unavailable(_NAME, f"{self._path}: {error}") from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        return Unavailable(_NAME, f"{self._path}: {error}")
 
     async def _in_thread[R](self, work: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -145,15 +148,16 @@ class SqliteRecords:
             return
         try:
             self._with_file(partial(self._make, changes))
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:
+            of_the_file = isinstance(error, sqlite3.Error | OSError)
             for change in changes:
-                change.error = error
+                change.error = self._unavailable(error) if of_the_file else error
 
     def _make(self, changes: Sequence[_Change], db: sqlite3.Connection) -> None:
         with db:
             db.execute("begin immediate")
             for change in changes:
-                change.make(db)
+                _make_one(change, db)
             for table in ("searches", "feedback"):
                 db.execute(_FORGET_OLD.format(table), (self._clock() - OLDEST_S,))
                 db.execute(_FORGET_MANY.format(table), (self._most - 1,))
@@ -172,6 +176,8 @@ class SqliteRecords:
     def _open(self) -> sqlite3.Connection:
         if self._opened is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # SQLite gives its files beside it the same mode
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
             db = sqlite3.connect(
                 self._path,
                 timeout=self._busy_timeout_s,
@@ -223,6 +229,21 @@ def _prepare(db: sqlite3.Connection) -> None:
                 db.execute(statement)
         elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
             raise _Unusable("it is another program's, or of another version of Steadyrag")
+
+
+def _make_one(change: _Change, db: sqlite3.Connection) -> None:
+    """Undoes what fails by itself, such as a value that has no form in the file. What SQLite
+    says of the file concerns the whole batch, and is raised."""
+    change.error = None
+    db.execute("savepoint one")
+    try:
+        change.make(db)
+    except Exception as error:
+        if getattr(error, "sqlite_errorcode", None) is not None:
+            raise
+        change.error = error
+        db.execute("rollback to one")
+    db.execute("release one")
 
 
 def _put_search(record: SearchRecord, db: sqlite3.Connection) -> None:

@@ -194,7 +194,7 @@ def _routes(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _schedule(expression: str, words: Mapping[str, str]) -> str:
-    if expression == "rate(1 minute)":
+    if expression == "cron(* * * * ? *)":
         return words["every minute"]
     if re.fullmatch(r"cron\(\d+ \* \* \* \? \*\)", expression):
         return words["every hour"]

@@ -64,7 +64,8 @@ def total(metric: Metric) -> Iterator[Line]:
     for value in sorted(DIMENSIONS[dimension]):
         ids.append(f"{metric.name[0].lower()}{metric.name[1:]}_{value}")
         yield ours(metric, of={dimension: value}, id=ids[-1])
-    yield Line(metric.name, expression=" + ".join(f"FILL({one}, 0)" for one in ids))
+    filled = ", ".join(f"FILL({one}, 0)" for one in ids)
+    yield Line(metric.name, expression=f"SUM([{filled}])")
 
 
 def by_model(metric: Metric, period_s: int) -> Line:

@@ -284,6 +284,7 @@ ROWS: tuple[Row, ...] = (
         (
             "throttled",
             "live-config-unusable",
+            "functions-failing",
             "report-missing",
             "release-errors",
             "release-throttles",

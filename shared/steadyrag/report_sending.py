@@ -5,6 +5,7 @@ hourly: look what was sent ─ nothing due? ─ claim the day ─ look again ─
 What was sent is remembered in the shared table, and a lease on the day keeps two that run at once
 from both sending it. Who dies between sending and remembering, or never hears whether it was
 sent, leaves it to the next hour, which sends the report again: twice is better than not at all.
+After days without one the latest is sent, and names the others.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import contextlib
 import logging
 import time
 import uuid
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from steadyrag.domain.errors import DependencyError, Unavailable
 from steadyrag.domain.local_days import bounds, day_due, first_due_at
@@ -105,7 +106,7 @@ async def _send_if_due(sent: Sent, parts: SendingParts) -> Sent:
         sent = await _look(parts)  # who held the lease before may have sent it
         if not _is_missing(day, sent, parts):
             return sent
-        return await _send(day, parts)
+        return await _send(day, sent, parts)
     finally:
         with contextlib.suppress(DependencyError):  # it expires
             await parts.store.release(lease, owner)
@@ -118,11 +119,22 @@ def _is_missing(day: date, sent: Sent, parts: SendingParts) -> bool:
     return ends > sent.born
 
 
-async def _send(day: date, parts: SendingParts) -> Sent:
+async def _send(day: date, sent: Sent, parts: SendingParts) -> Sent:
     report = await daily_report(day, parts.report, now=parts.clock())
+    report = replace(report, skipped=_skipped(day, sent, parts))
     await parts.topic.publish(report.subject, report.text())
     log.info("report sent", extra={"day": str(day)})
     return await _remember(day, parts, tries=TRIES)
+
+
+def _skipped(day: date, sent: Sent, parts: SendingParts) -> tuple[date, date] | None:
+    """The first and the last day before `day` that nobody was sent a report of."""
+    last = first = day - timedelta(days=1)
+    if not _is_missing(last, sent, parts):
+        return None
+    while _is_missing(first - timedelta(days=1), sent, parts):
+        first -= timedelta(days=1)
+    return first, last
 
 
 async def _remember(day: date, parts: SendingParts, *, tries: int) -> Sent:

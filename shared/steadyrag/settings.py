@@ -6,6 +6,7 @@ with a message that names the variable, what is wrong with it and what is allowe
 
 import difflib
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,9 @@ from steadyrag.domain.local_days import time_zone
 from steadyrag.domain.platt import parse_fitted
 
 PREFIX = "STEADYRAG_"
+
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
+"""What metrics can be told apart by, `catalogue.MODEL`; ids of fine-tuned models are long."""
 
 
 def _http_url(value: str) -> str:
@@ -72,6 +76,14 @@ def _calibration(value: str) -> str:
     return value
 
 
+def _model(value: str) -> str:
+    if not re.fullmatch(MODEL_NAME, value):
+        raise ValueError(
+            "must be at most 128 letters, digits and . _ : / @ -, and begin with a letter or digit"
+        )
+    return value
+
+
 def _time_zone(value: str) -> str:
     time_zone(value)
     return value
@@ -91,6 +103,7 @@ BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{2,62
 TopicArn = Annotated[
     str, StringConstraints(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$")
 ]
+ModelName = Annotated[str, AfterValidator(_model)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 RateLimitText = Annotated[str, AfterValidator(_limit)]
 OverridesText = Annotated[str, AfterValidator(_overrides)]
@@ -128,13 +141,13 @@ class Settings(BaseModel):
         "STEADYRAG_OPENAI_API_KEY_FROM", None, "secretsmanager:NAME or ssm:/NAME that holds the key"
     )
     openai_base_url: Url | None = _variable("OPENAI_BASE_URL", None, "another OpenAI endpoint")
-    embedding_model: str = _variable(
+    embedding_model: ModelName = _variable(
         "STEADYRAG_EMBEDDING_MODEL", "text-embedding-3-small", "OpenAI embedding model"
     )
     embedding_dimension: int = _variable(
         "STEADYRAG_EMBEDDING_DIMENSION", 1536, "length of its vectors", ge=64, le=3072
     )
-    chat_model: str = _variable("STEADYRAG_CHAT_MODEL", "gpt-6-luna", "OpenAI chat model")
+    chat_model: ModelName = _variable("STEADYRAG_CHAT_MODEL", "gpt-6-luna", "OpenAI chat model")
     answer_tokens: int = _variable(
         "STEADYRAG_ANSWER_TOKENS", 300, "longest answer in visible tokens", ge=16, le=4000
     )
@@ -160,7 +173,7 @@ class Settings(BaseModel):
     pinecone_index_host: str | None = _variable(
         "STEADYRAG_PINECONE_INDEX_HOST", None, "the index's host, as `index create` prints it"
     )
-    rerank_model: str = _variable(
+    rerank_model: ModelName = _variable(
         "STEADYRAG_RERANK_MODEL", "bge-reranker-v2-m3", "Pinecone's hosted reranker"
     )
     rerank_calibration: CalibrationText | None = _variable(
@@ -199,7 +212,7 @@ class Settings(BaseModel):
         le=1,
     )
 
-    chat_fallback_model: str | None = _variable(
+    chat_fallback_model: ModelName | None = _variable(
         "STEADYRAG_CHAT_FALLBACK_MODEL", None, "chat model asked when the first is lost"
     )
     cache_url: CacheUrl | None = _variable(

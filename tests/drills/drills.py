@@ -108,6 +108,18 @@ async def _schedules_off(stack: Stack) -> None:
     stack.scheduled.runs = False
 
 
+async def _quality_crashes(stack: Stack) -> None:
+    stack.scheduled.crashes.add("quality")
+
+
+async def _documents_crash(stack: Stack) -> None:
+    stack.documents_crash = True
+
+
+async def _is_looked_up(stack: Stack) -> None:
+    await stack.look_up()
+
+
 async def _no_topic(stack: Stack) -> None:
     stack.scheduled.topic.fail(Unavailable("sns", "503"))
 
@@ -204,6 +216,24 @@ DRILLS: tuple[Drill, ...] = (
         clears=190,
         requests=1,
         after=1,
+    ),
+    Drill(
+        "functions-failing",
+        "the quality function crashes",
+        _quality_crashes,
+        within=130,
+        clears=190,
+        requests=0,
+        after=0,
+    ),
+    Drill(
+        "functions-failing",
+        "the documents function crashes",
+        _documents_crash,
+        goes_on=_is_looked_up,
+        clears=190,
+        requests=0,
+        after=0,
     ),
     Drill(
         "report-missing",

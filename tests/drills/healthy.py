@@ -63,6 +63,11 @@ async def _small_things(stack: Stack, minute: int) -> None:
     hour, at = divmod(minute, 60)
     if at == 20 and hour in (10, 15, 34):
         stack.release()  # and the next request finds a cold environment
+    if at % 15 == 0 and 8 <= hour % 24 < 18:
+        stack.documents_crash = (hour, at) == (14, 15)  # a lone one
+        await stack.look_up()
+        stack.documents_crash = False
+    stack.scheduled.crashes = {"quality"} if hour == 29 else set()  # a run that times out
     if at == 40 and hour % 24 in (8, 12, 17):
         await stack.ingesting.change(f"memo-{minute}", f"Memo of minute {minute}.")
     if (hour, at) in ((9, 5), (14, 45), (38, 30)):

@@ -157,13 +157,13 @@ class DrillReport:
         return None if self.quiet is None else alarm not in self.quiet.fired
 
 
-READING = "hangs on how metric math takes a missing data point: FILL it"
+READING = "hangs on how metric math takes a missing data point: FILL it, and SUM up"
 
 
 def _fired(one: Ran) -> str:
     if one.fired_min is None:
         return "never"
-    periods = f"{one.fired_periods:g} period{'' if one.fired_periods == 1 else 's'}"
+    periods = f"{one.fired_periods:.2g} period{'' if one.fired_periods == 1 else 's'}"
     return f"{periods}, {one.fired_min} min"
 
 

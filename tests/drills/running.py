@@ -32,7 +32,7 @@ class Ran:
     def fired_periods(self) -> float | None:
         """Of the alarm; a composite one is judged by the minute."""
         period_s = self.alarm.period_s if isinstance(self.alarm, MetricAlarm) else 60
-        return None if self.fired_min is None else round(self.fired_min * 60 / period_s, 1)
+        return None if self.fired_min is None else round(self.fired_min * 60 / period_s, 2)
 
 
 def run_drill(drill: Drill, alarms: Sequence[Alarm], *, seed: int = 1) -> Ran:

@@ -20,10 +20,12 @@ GOLDEN_AT, REPORT_AT = 7, 17
 """Minutes past the hour, as in the template."""
 
 GOLDEN_S, REPORT_S = 885.0, 105.0
+CRASHED_MS = 800.0
 
 
 class Scheduled:
-    """`runs` is whether the schedules are on; `topic` is where the report goes."""
+    """`runs` is whether the schedules are on, `crashes` names functions that fail as a whole;
+    `topic` is where the report goes."""
 
     def __init__(
         self, clock: Clock, aws: Aws, series: Series, asks: Dependencies, settings: Settings
@@ -31,6 +33,7 @@ class Scheduled:
         self._clock = clock
         self._aws = aws
         self.runs = True
+        self.crashes: set[str] = set()
         self.topic = InMemoryTopic()
         self._golden = build_golden(
             settings,
@@ -62,6 +65,9 @@ class Scheduled:
             return
         began = self._clock.now
         function = "quality" if past_hour == GOLDEN_AT else "report"
+        if function in self.crashes:
+            self._aws.invoked(function, Invocation(CRASHED_MS, failed=True), began)
+            return
         with collecting():
             if past_hour == GOLDEN_AT:
                 await watch_golden(self._golden, seconds=GOLDEN_S)
@@ -71,4 +77,5 @@ class Scheduled:
 
     def mend(self) -> None:
         self.runs = True
+        self.crashes.clear()
         self.topic.heal()

@@ -24,6 +24,7 @@ from steadyrag.api.search import search_router
 from steadyrag.api.search_ids import SearchIds
 from steadyrag.monitoring.alarms import State, Watch
 from steadyrag.monitoring.definitions import Alarm
+from steadyrag.monitoring.metric_functions import Unfilled
 from steadyrag.monitoring.series import Series
 from steadyrag.resilience.guarded_store import GuardedStore
 from steadyrag.resilience.live_config import ConfigPoller
@@ -39,6 +40,16 @@ LAMBDA_TIMEOUT_S = 28.0
 GATEWAY_MS = 15.0
 SHARE_OF_FEEDBACK = 0.1
 UNSEEN_MINUTES = 10
+METRICS_LATE_S = 120
+"""How long a metric is on its way to CloudWatch: one minute to three, as a rule."""
+
+OTHER_READINGS: tuple[Unfilled, ...] = ("missing", "empty")
+"""Of metric math, besides the guide's."""
+
+SCHEDULER_LATE_S = 59
+"""At most: EventBridge Scheduler is precise to the minute."""
+
+DOCUMENTS_MS = 150.0
 SETTINGS = {
     "STEADYRAG_EMBEDDER": "openai",
     "STEADYRAG_INDEX": "pinecone",
@@ -73,6 +84,7 @@ class Stack:
     crash_next: whether the next one does.
     come: questions of the next minute besides, each with who asks.
     health_asked: whether the schedule asks for readiness.
+    documents_crash: whether the documents function fails as a whole.
     series: what was measured.
     readings_differ: alarms whose state hung on how metric math takes a missing data point.
     """
@@ -80,11 +92,14 @@ class Stack:
     def __init__(self, alarms: Sequence[Alarm], clock: Clock, *, seed: int = 1) -> None:
         self.clock = clock
         self.rng = random.Random(seed)  # noqa: S311 - traffic, not secrets
+        self._lateness = random.Random(seed)  # noqa: S311
         self.series = series = Series()
         self._aws = Aws(series)
         self.printed = Printed(series, lambda: clock.now)
-        self.watch = Watch(alarms, series)
-        self._other_reading = Watch(alarms, series, unfilled="missing")
+        self.watch = Watch(alarms, series, delay_s=METRICS_LATE_S)
+        self._other_readings = [
+            Watch(alarms, series, unfilled=one, delay_s=METRICS_LATE_S) for one in OTHER_READINGS
+        ]
         self.readings_differ: set[str] = set()
         self.curiosity = Curiosity(self.rng)
         self.asks = Dependencies(clock, self.rng)
@@ -95,6 +110,7 @@ class Stack:
         self.crash_next = False
         self.come: list[tuple[str, str]] = []
         self.health_asked = True
+        self.documents_crash = False
         self.asked = 0
         self._watching = False
         self._broken: list[BaseException] = []
@@ -141,13 +157,14 @@ class Stack:
         self.crashes = self.throttles = 0.0
         self.curiosity.fresh = USUALLY_FRESH
         self.health_asked = True
+        self.documents_crash = False
 
     async def minute(self, requests: int) -> dict[str, State]:
         """Lets a minute pass in which so many searches come; the alarms' states at its end."""
         ends = self.clock.passed + 60
         moments = sorted(self.rng.uniform(ends - 60, ends) for _ in range(requests))
         if self.health_asked:
-            self._spawn(self._readiness())
+            self._spawn(self._readiness(self._lateness.uniform(0, SCHEDULER_LATE_S)))
         self._spawn(self.ingesting.minute())
         self._spawn(self.scheduled.minute())
         for question, user in self.come:
@@ -164,9 +181,15 @@ class Stack:
         if not self._watching:
             return {}
         states = self.watch.evaluate(self.clock.now)
-        others = self._other_reading.evaluate(self.clock.now)
-        self.readings_differ |= {name for name in states if states[name] != others[name]}
+        for reading in self._other_readings:
+            others = reading.evaluate(self.clock.now)
+            self.readings_differ |= {name for name in states if states[name] != others[name]}
         return states
+
+    async def look_up(self) -> None:
+        """Somebody asks what became of a document."""
+        said = Invocation(DOCUMENTS_MS, failed=self.documents_crash)
+        self._aws.invoked("documents", said, self.clock.now)
 
     async def _asking(self, question: str, user: str) -> None:
         """One search, and what some say of its answer."""
@@ -203,8 +226,9 @@ class Stack:
         self._aws.answered(path, "POST", status, took_ms + GATEWAY_MS, began)
         return status, content
 
-    async def _readiness(self) -> None:
+    async def _readiness(self, late_s: float) -> None:
         """The schedule asks the health function, past the gateway."""
+        await asyncio.sleep(late_s)
         began = self.clock.now
         await asked(self._health, "GET", "/health")
         self._aws.invoked("health", Invocation((self.clock.now - began) * 1000), began)

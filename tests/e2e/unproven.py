@@ -162,9 +162,10 @@ BEHAVIOUR = (
         "an error, and the report is missed",
     ),
     (
-        "an alarm that fills in for a metric of which nothing is heard",
-        "the local AWS has no metric math",
-        "`report-missing` is evaluated as CloudWatch's guide says that FILL works, and drilled",
+        "alarms on metrics of which nothing is heard",
+        "the local AWS has no metric math, and CloudWatch's guide doesn't say what FILL makes of a "
+        "metric without any data point",
+        "each is evaluated, and drilled, in three ways that it may be meant, and says the same",
     ),
     (
         "the dashboard's graphs",

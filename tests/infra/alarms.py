@@ -16,7 +16,7 @@ PAGES = {
 }
 TICKETS = {
     *("degraded", "circuit-open", "cache-cold", "relevance-low", "golden-lost"),
-    *("embedding-calls", "cost-forecast", "report-missing"),
+    *("embedding-calls", "cost-forecast", "functions-failing", "report-missing"),
     *("rate-limit-fallback", "live-config-unusable"),
     *("ingest-lag", "ingest-behind", "ingest-dead", "ingest-errors"),
 }

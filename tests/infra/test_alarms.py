@@ -120,6 +120,7 @@ def test_any_at_all_is_too_much_of_almost_all_the_rest() -> None:
     }
     assert given.pop("not-ready") == ("LessThanThreshold", 1)
     assert given.pop("report-missing") == ("GreaterThanThreshold", 25)
+    assert given.pop("functions-failing") == ("GreaterThanThreshold", 1)
     assert set(given.values()) == {("GreaterThanThreshold", 0)}
 
 
@@ -152,8 +153,16 @@ def test_errors_are_those_of_the_one_route_that_is_promised() -> None:
         "Method": event["Method"],
         "Resource": event["Path"],
     }
-    seen = [one.dimensions for _, one in looked_at() if one.namespace == "AWS/ApiGateway"]
-    assert seen == [expected, expected]
+    seen = {one.id: one for _, one in looked_at() if one.namespace == "AWS/ApiGateway"}
+    feedback = seen.pop("feedback")
+    assert [(one.name, one.dimensions) for one in seen.values()] == [
+        ("Count", expected),
+        ("5XXError", expected),
+    ]
+    assert (feedback.name, feedback.dimensions) == (
+        "5XXError",
+        {**expected, "Resource": "/feedback"},
+    ), "what Lambda counts and nobody searched for"
     (everything,) = (s for s in api["MethodSettings"] if s["ResourcePath"] == "/*")
     assert everything["HttpMethod"] == "*"
     assert everything["MetricsEnabled"] is True, "without, the gateway counts no route by itself"
@@ -161,11 +170,29 @@ def test_errors_are_those_of_the_one_route_that_is_promised() -> None:
 
 def test_what_lambda_counts_is_of_the_alias_that_takes_the_traffic() -> None:
     for name, one in looked_at():
-        if one.namespace == "AWS/Lambda" and name != "ingest-errors":
+        if one.namespace == "AWS/Lambda" and name not in ("ingest-errors", "functions-failing"):
             expected = {"FunctionName": "SearchFunction", "Resource": "SearchFunction:live"}
             if name in ("release-errors", "release-slow"):
                 expected["ExecutedVersion"] = "SearchFunction.Version.Version"
             assert one.dimensions == expected, name
+
+
+def test_every_function_is_one_whose_failures_somebody_is_told_of() -> None:
+    """Of health the readiness check tells, and of smoke the release that it stops."""
+    told = {one.dimensions["FunctionName"] for _, one in looked_at() if one.name == "Errors"}
+    functions = {name for name, _ in template().of_type(FUNCTION)}
+    assert told == functions - {"HealthFunction", "SmokeFunction"}
+
+
+def test_alarms_of_older_stacks_are_updated_where_they_are() -> None:
+    """A stack under another logical id is made before the old one is deleted, and no two alarms
+    of a region may have one name: the deployment would fail."""
+    resources = template().raw["Resources"]
+    assert resources["Alarms"]["Properties"]["TemplateURL"] == "infra/ingest_alarms.yaml"
+    part = template().nested("Alarms")
+    assert {name for name, _ in part.of_type("AWS::CloudWatch::Alarm")} == {
+        *("IngestLag", "IngestBehind", "IngestDead", "IngestErrors"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -188,7 +215,11 @@ def test_a_sum_leaves_no_dependency_out(name: str, metric: str, values: frozense
     assert {one.dimensions["dependency"] for one in summed.values()} == values
     assert all(one.id == one.dimensions["dependency"] for one in summed.values())
     ((_, expression),) = expressions(alarm).items()
-    assert sorted(expression.split(" + ")) == sorted(f"FILL({one}, 0)" for one in summed)
+    listed = re.fullmatch(r"SUM\(\[(.*)\]\)", expression)
+    assert listed is not None, "+ is missing where one of them was never counted"
+    assert sorted(re.split(r",\s+(?=FILL)", listed[1])) == sorted(
+        f"FILL({one}, 0)" for one in summed
+    )
 
 
 @pytest.mark.parametrize("name", sorted(metric_alarms()))
@@ -213,7 +244,7 @@ def test_an_expression_uses_what_the_alarm_looks_at_and_all_of_it(name: str) -> 
     alarm = alarms()[name]
     worked_out = expressions(alarm)
     words = {word for text in worked_out.values() for word in re.findall(r"[A-Za-z_]\w*", text)}
-    functions = {"IF", "FILL", "OR"}
+    functions = {"IF", "FILL", "OR", "SUM", "MAX"}
     assert {word for word in words if word.isupper()} <= functions
     (result,) = (one["Id"] for one in alarm["Metrics"] if one.get("ReturnData", True))
     named = words - functions

@@ -20,6 +20,10 @@ ROUTES = {
     ("GET", "/documents/{id+}"): "DocumentsFunction",
     ("DELETE", "/documents/{id+}"): "DocumentsFunction",
 }
+GATEWAYS_OWN = {"INTEGRATION_FAILURE": 504, "INTEGRATION_TIMEOUT": 504}
+"""Statuses that it answers with by itself:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html."""
+
 POOL = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_aB1"
 CHECKER = "arn:aws:lambda:eu-west-1:123456789012:function:who"
 CHOICES = [
@@ -172,6 +176,14 @@ def test_a_browser_may_use_every_method_and_send_what_clients_need() -> None:
             assert {"Authorization", "Content-Type", "X-Api-Key", "X-Request-Id"} <= allowed
 
 
+def test_the_gateways_failures_keep_their_status_so_that_they_are_counted_as_5xx() -> None:
+    """API Gateway counts a response whose status was modified as a 4XX."""
+    responses = API["GatewayResponses"].items()
+    kept = {kind for kind, response in responses if "StatusCode" not in response}
+    assert kept == {"DEFAULT_4XX", "DEFAULT_5XX", *GATEWAYS_OWN}
+    assert all(int(r["StatusCode"]) < 500 for _, r in responses if "StatusCode" in r)
+
+
 @pytest.mark.parametrize("kind", API["GatewayResponses"])
 def test_the_gateways_own_errors_are_problem_documents_that_a_browser_may_read(kind: str) -> None:
     response = API["GatewayResponses"][kind]
@@ -186,11 +198,11 @@ def test_the_gateways_own_errors_are_problem_documents_that_a_browser_may_read(k
     assert problem["type"].startswith("urn:steadyrag:problem:")
     assert problem["title"]
     assert problem["detail"]
-    if "StatusCode" in response:
-        status = response["StatusCode"]
+    status = response.get("StatusCode", GATEWAYS_OWN.get(kind))
+    if status is not None:
         assert problem["status"] == status
         known = f"urn:steadyrag:problem:{TYPES.get(status, 'internal-error')}"
-        assert problem["type"] == known or kind == "QUOTA_EXCEEDED"
+        assert problem["type"] == known or kind in ("QUOTA_EXCEEDED", "INTEGRATION_FAILURE")
     else:
         assert kind.startswith("DEFAULT_")
         assert "status" not in problem
@@ -206,6 +218,6 @@ def test_the_gateways_errors_that_callers_meet_are_told_apart() -> None:
 def test_every_minute_the_service_asks_itself_as_the_gateway_would() -> None:
     health = dict(template().of_type(FUNCTION))["HealthFunction"]
     schedule = health["Events"]["EveryMinute"]["Properties"]
-    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["ScheduleExpression"] == "cron(* * * * ? *)", "each check in its own minute"
     event = json.loads(schedule["Input"])
     assert (event["httpMethod"], event["path"]) == ("GET", "/health")

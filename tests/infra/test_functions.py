@@ -1,6 +1,9 @@
 """What `template.yaml` promises of the functions: releases, logs, settings, layers, time."""
 
 import ast
+import json
+import logging
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from steadyrag.domain.golden import MOST_QUESTIONS
 from steadyrag.domain.limits import Rules, parse_limit
 from steadyrag.golden import PARALLEL
 from steadyrag.settings import VARIABLES, load
+from steadyrag.telemetry import log
 from steadyrag.wiring.golden import DEADLINE_S
 
 GATEWAY_TIMEOUT_S = 29
@@ -66,6 +70,30 @@ def test_a_function_logs_into_a_group_of_its_own_that_is_not_kept_forever(name: 
     group = groups[logs.raw["Outputs"][output]["Value"]["Ref"]]
     assert group["LogGroupName"] == f"/aws/lambda/{FUNCTIONS[name]['FunctionName']}"
     assert group["RetentionInDays"] == "7"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_lambda_drops_no_line_that_holds_metrics(name: str) -> None:
+    """It takes a line without a level for INFO, and drops what is below the level it is given."""
+    said = FUNCTIONS[name]["LoggingConfig"]
+    assert (said["LogFormat"], said["ApplicationLogLevel"]) == ("JSON", "INFO")
+
+
+def test_lambda_takes_every_line_of_ours_for_info(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that `LogLevel` and the sampled DEBUG lines are the service's to decide. Lambda believes a
+    line's level where its `timestamp` is in RFC 3339."""
+    ours = logging.getLogger("steadyrag")
+    before = ours.handlers, ours.level, ours.propagate
+    try:
+        log.configure("DEBUG")
+        logging.getLogger("steadyrag.test").debug("looked")
+    finally:
+        ours.handlers, ours.level, ours.propagate = before
+        log._handler = None
+    line = json.loads("".join(capsys.readouterr()))
+    rfc3339 = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)"
+    assert line["level"] == "DEBUG"
+    assert not re.fullmatch(rfc3339, line["timestamp"]), line["timestamp"]
 
 
 def test_a_function_is_made_after_what_it_may_do_and_where_it_logs() -> None:

@@ -28,9 +28,9 @@ def pages() -> tuple[Alarm, ...]:
 class Night:
     """Minutes one after the other, and which alarms went off in each."""
 
-    def __init__(self, unfilled: Unfilled) -> None:
+    def __init__(self, unfilled: Unfilled, *, late_s: float = 0) -> None:
         self._series = Series()
-        self._watch = Watch(pages(), self._series, unfilled=unfilled)
+        self._watch = Watch(pages(), self._series, unfilled=unfilled, delay_s=late_s)
         self._now = MIDNIGHT
 
     def minute(
@@ -42,20 +42,29 @@ class Night:
         latency_ms: float = 900,
         slow: int = 0,
         ready: int | None = 1,
+        feedback_lost: int = 0,
+        seen_by_lambda: bool = True,
     ) -> set[str]:
         """The alarms that are on after a minute in which so many of the searches broke, and so
-        many that didn't took 20 s. A function that doesn't start prints nothing."""
+        many that didn't took 20 s. A function that doesn't start prints nothing, and one that
+        can't even be asked is not `seen_by_lambda`."""
         at = self._now + 30
         for number in range(searches):
             failed = number < broken
             self._series.put("AWS/ApiGateway", "Count", ROUTE, 1, at)
             self._series.put("AWS/ApiGateway", "5XXError", ROUTE, failed, at)
-            self._series.put("AWS/Lambda", "Errors", ALIAS, failed and not starts, at)
+            if seen_by_lambda:
+                self._series.put("AWS/Lambda", "Errors", ALIAS, failed and not starts, at)
             if not failed:
                 taken_ms = 20_000 if number < broken + slow else latency_ms
                 self._series.put("Steadyrag", "Requests", {**STACK, "mode": "full"}, 1, at)
                 for metric in ("Latency", "SourcesLatency"):
                     self._series.put("Steadyrag", metric, STACK, taken_ms, at)
+        for _ in range(feedback_lost):
+            self._series.put(
+                "AWS/ApiGateway", "5XXError", {**ROUTE, "Resource": "/feedback"}, 1, at
+            )
+            self._series.put("AWS/Lambda", "Errors", ALIAS, 1, at)
         if ready is not None:
             self._series.put("Steadyrag", "Ready", STACK, ready, at)
         self._now += 60
@@ -96,6 +105,26 @@ def test_it_is_known_of_a_function_that_cannot_even_start(night: Night) -> None:
     """It prints no metric, and the readiness check, which is another function, is fine."""
     on = [night.minute(5, broken=5, starts=False) for _ in range(3)]
     assert on == [set(), set(), {"errors"}]
+
+
+def test_it_is_known_of_a_function_that_cannot_even_be_asked(night: Night) -> None:
+    """Lambda counts nothing then, and the service has never printed an apology."""
+    on = [night.minute(5, broken=5, starts=False, seen_by_lambda=False) for _ in range(3)]
+    assert on == [set(), set(), {"errors"}]
+
+
+@pytest.mark.parametrize("unfilled", get_args(Unfilled.__value__))
+def test_it_is_known_so_much_later_as_metrics_arrive(unfilled: Unfilled) -> None:
+    late = Night(unfilled, late_s=120)
+    for _ in range(8):
+        late.minute()
+    on = [late.minute(5, broken=5) for _ in range(5)]
+    assert on == [set()] * 4 + [{"errors"}]
+
+
+def test_feedback_that_is_lost_is_no_search_that_is(night: Night) -> None:
+    """It is the same function, whose failures Lambda doesn't tell apart."""
+    assert [night.minute(1, feedback_lost=2) for _ in range(30)] == [set()] * 30
 
 
 def test_errors_end_when_they_are_over(night: Night) -> None:

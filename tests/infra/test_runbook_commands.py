@@ -44,7 +44,7 @@ FIELDS_OF_LAMBDA = {
 }
 """Of its own lines: https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html."""
 
-FIELDS_OF_INSIGHTS = {"@timestamp", "@message", "@logStream"}
+FIELDS_OF_INSIGHTS = {"@timestamp", "@message", "@log", "@logStream"}
 WORDS_OF_INSIGHTS = {
     *(
         "filter",

@@ -25,13 +25,14 @@ def test_the_rules_are_for_the_stage_of_this_api_and_none_else() -> None:
         assert 1 <= rule["Priority"] < 10_000, "the account's default comes last"
 
 
-def test_searches_are_traced_as_a_deployer_says_and_health_checks_are_not() -> None:
+def test_searches_are_traced_as_a_deployer_says_and_nothing_else_is() -> None:
     chosen = rules(TraceReservoir="7", TracePercent="20")
-    assert {rule["HTTPMethod"] for rule in chosen.values()} == {"POST", "GET"}
+    assert chosen.keys() == {"Searches", "Checks"}
     searches, checks = chosen["Searches"], chosen["Checks"]
     assert (searches["HTTPMethod"], searches["ReservoirSize"]) == ("POST", "7")
     assert searches["FixedRate"] == {"Fn::FindInMap": ["Share", "Of", "20"]}
-    assert (checks["HTTPMethod"], checks["ReservoirSize"], checks["FixedRate"]) == ("GET", 0, 0)
+    assert (checks["HTTPMethod"], checks["ReservoirSize"], checks["FixedRate"]) == ("*", 0, 0)
+    assert searches["Priority"] < checks["Priority"], "the first that fits is taken"
 
 
 def test_every_share_that_may_be_chosen_is_worked_out() -> None:

@@ -58,6 +58,24 @@ def test_a_minute_is_judged_when_it_is_over():
     assert rig.watch.evaluate(START + 60) == {"slow": "ALARM"}
 
 
+def test_a_sample_that_is_on_its_way_is_not_seen():
+    series = Series()
+    late = Watch([alarm(evaluation_periods=1, datapoints_to_alarm=1)], series, delay_s=120)
+    series.put("Steadyrag", "Latency", {}, 500, START + 10)
+    seen = [late.evaluate(START + 60 * minute)["slow"] for minute in (1, 2, 3)]
+    assert seen == ["OK", "OK", "ALARM"]
+
+
+def test_silence_that_is_only_lateness_is_no_failure():
+    checks = alarm(comparison="LessThanThreshold", threshold=1.0, missing="breaching")
+    series = Series()
+    late = Watch([checks], series, delay_s=120)
+    for minute in range(10):
+        series.put("Steadyrag", "Latency", {}, 1, START + 60 * minute + 30)
+        states = late.evaluate(START + 60 * (minute + 1))
+    assert states == {"slow": "OK"}
+
+
 def test_a_longer_period_is_looked_at_every_minute_from_now_backwards():
     metric = Metric("m1", "Steadyrag", "Latency", {}, "Sum", 300)
     rig = Rig(alarm(metrics=[metric], period_s=300, evaluation_periods=1, datapoints_to_alarm=1))

@@ -102,10 +102,19 @@ def test_an_alarm_that_fires_all_the_time_fails_the_drill(copied):
 
 
 def test_a_sum_that_hangs_on_how_missing_data_counts_fails_the_drill(copied):
-    changed(copied, "FILL(embedding, 0) + FILL(index, 0)", "embedding + FILL(index, 0)")
+    changed(copied, "SUM([FILL(embedding, 0), FILL(index, 0)", "SUM([embedding + FILL(index, 0)")
     ran = quickly(copied, "degraded")
     assert ran.returncode == 1
     assert "FILL it" in ran.stdout
+
+
+def test_a_sum_that_hangs_on_a_metric_without_any_data_fails_the_drill(copied):
+    changed(
+        copied, "SUM([FILL(valkey, 0), FILL(dynamodb, 0)])", "FILL(valkey, 0) + FILL(dynamodb, 0)"
+    )
+    ran = quickly(copied, "rate-limit-fallback")
+    assert ran.returncode == 1
+    assert "rate-limit-fallback hangs on" in ran.stdout
 
 
 def test_without_a_template_it_says_what_to_do(tmp_path):

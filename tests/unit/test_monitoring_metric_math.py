@@ -114,8 +114,22 @@ def test_a_missing_data_point_is_zero_by_the_guide_and_missing_by_experience():
     assert math("a + 1", **series) == [2, __, 2, __]
 
 
-@pytest.mark.parametrize("unfilled", ["zero", "missing"])
-def test_what_is_filled_reads_the_same_either_way(unfilled):
+def test_a_metric_without_any_data_point_may_stay_empty_when_filled():
+    series = {"a": [1, __, 1], "b": [__, __, __]}
+    assert math("FILL(b, 0)", **series) == [0, 0, 0]
+    assert math("FILL(b, 0)", "empty", **series) == [__, __, __]
+    assert math("FILL(a, 0) + FILL(b, 0)", "empty", **series) == [__, __, __]
+
+
+@pytest.mark.parametrize("unfilled", ["zero", "missing", "empty"])
+def test_what_is_filled_and_added_up_by_sum_reads_the_same_any_way(unfilled):
+    series = {"a": [1, __, 1], "b": [__, __, __]}
+    assert math("SUM([FILL(a, 0), FILL(b, 0)])", unfilled, **series) == [1, 0, 1]
+    assert math("MAX([FILL(a, 0), FILL(b, 0)])", unfilled, **series) == [1, 0, 1]
+
+
+@pytest.mark.parametrize("unfilled", ["zero", "missing", "empty"])
+def test_what_is_filled_reads_the_same_any_way(unfilled):
     series = {"errors": [1, __, __], "requests": [10, 10, __]}
     share = math("100 * FILL(errors, 0) / requests", unfilled, **series)
     assert share == [10, 0, __]

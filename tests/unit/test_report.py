@@ -118,8 +118,8 @@ async def test_documents_feedback_and_golden_questions_are_in_it(measured: Measu
     measured.put(catalogue.INGESTED, 3, outcome="failed")
     measured.put(catalogue.INGEST_LAG, 12, 95)
     measured.put(catalogue.FEEDBACK, 4, verdict="bad")
-    measured.put(catalogue.GOLDEN_ASKED, 240)
-    measured.put(catalogue.GOLDEN_LOST, 7)
+    measured.put(catalogue.GOLDEN_ASKED, 240, 236)  # as they stand, by the hour
+    measured.put(catalogue.GOLDEN_LOST, 7, 6)
     measured.put(catalogue.READY, 1, 1, 1, 0)
     assert (await measured.line("documents failed"))[0] == "3"
     assert (await measured.line("longest lag"))[:2] == ["95", "s"]

@@ -159,6 +159,28 @@ async def test_after_days_of_trouble_the_latest_day_is_reported_and_no_old_one(
     assert hours.days == ["2026-11-24", "2026-11-27"]
 
 
+async def test_the_days_that_were_left_out_are_named_in_the_next_report(hours: Hours) -> None:
+    await hours.pass_(24)
+    hours.reader.fail(Unavailable("cloudwatch", "503"))
+    await hours.pass_(3 * 24)
+    hours.reader.heal()
+    await hours.pass_(24)
+    first, second, third = (text for _, text in hours.topic.published)
+    assert "\nno report was sent of 2026-11-25 to 2026-11-26: " in second
+    assert not any("no report was sent" in text for text in (first, third))
+
+
+async def test_of_a_stack_that_never_sent_one_they_are_those_since_it_was_made(
+    hours: Hours,
+) -> None:
+    hours.topic.fail(Unavailable("sns", "503"))
+    await hours.pass_(2 * 24)
+    hours.topic.heal()
+    await hours.pass_(1)
+    ((_, text),) = hours.topic.published
+    assert "\nno report was sent of 2026-11-24: " in text
+
+
 async def test_a_late_report_is_sent_after_midnight_too(hours: Hours) -> None:
     await hours.pass_(19)
     hours.topic.fail(Unavailable("sns", "503"), times=20)

@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from steadyrag.domain.errors import ConfigError
-from steadyrag.settings import VARIABLES, Settings, load
+from steadyrag.settings import MODEL_NAME, VARIABLES, Settings, load
+from steadyrag.telemetry import catalogue
 
 
 def test_nothing_set_means_the_embedded_default():
@@ -36,6 +37,11 @@ def test_an_empty_variable_counts_as_unset():
         ("OPENAI_BASE_URL", "localhost:80", "http"),
         ("STEADYRAG_RERANK_CALIBRATION", "-0.4,0.9,1", "model:intercept,best,below"),
         ("STEADYRAG_RERANK_CALIBRATION", "bge:-0.4,0,1", "must be above 0"),
+        *(
+            (f"STEADYRAG_{name}_MODEL", value, "at most 128 letters, digits and . _ : / @ -")
+            for name in ("CHAT", "CHAT_FALLBACK", "EMBEDDING", "RERANK")
+            for value in ("gpt 6", "-gpt", "m" * 129)
+        ),
         ("STEADYRAG_LIVE_CONFIG", "app/profile", "application/environment/profile"),
         ("STEADYRAG_LIVE_CONFIG", "app/env/live/1", "application/environment/profile"),
     ],
@@ -46,6 +52,20 @@ def test_a_bad_value_stops_the_start_naming_variable_value_and_range(name, value
     message = str(caught.value)
     assert message.startswith(f"{name}: {value!r}")
     assert named in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ft:gpt-6-luna-2026-08-07:an-organisation:support-answers-v12:9f2KQx7b",
+        "a/b@c_d.e",
+        "m" * 128,
+    ],
+)
+def test_a_model_whose_name_the_settings_take_can_be_counted(name):
+    settings = load({"STEADYRAG_CHAT_MODEL": name})
+    assert catalogue.problem(catalogue.PROMPT_TOKENS, {"model": settings.chat_model}) is None
+    assert catalogue.MODEL.pattern == MODEL_NAME
 
 
 def test_every_bad_value_is_named_at_once():

@@ -33,13 +33,15 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Report:
     """The last of `sections` is about alarms. `alarms` says how often each went off on the day;
-    None where that is not known any more."""
+    None where that is not known any more. `skipped` are the first and the last of the days before
+    of which no report was sent, if there are any."""
 
     service: str
     day: date
     zone: str
     sections: Sequence[Sequence[Line]]
     alarms: Mapping[str, int] | None
+    skipped: tuple[date, date] | None = None
 
     @property
     def subject(self) -> str:
@@ -47,10 +49,17 @@ class Report:
 
     def text(self) -> str:
         """At most `MOST_LINES` lines, none longer than `WIDTH`."""
-        lines = [f"{self.service}: {self.day:%A}, {self.day} ({self.zone})", "", self._head()]
+        title = f"{self.service}: {self.day:%A}, {self.day} ({self.zone})"
+        lines = [title, *self._not_sent(), "", self._head()]
         for section in self.sections:
             lines += [*map(_shown, section), ""]
         return "\n".join([*lines[:-1], *self._alarms()]) + "\n"
+
+    def _not_sent(self) -> Iterator[str]:
+        if self.skipped is not None:
+            first, last = self.skipped
+            days = f"{first}" if first == last else f"{first} to {last}"
+            yield f"no report was sent of {days}: steadyrag report --date"
 
     def _head(self) -> str:
         days = compared(self.day)

@@ -46,14 +46,21 @@ class Transition:
 class Watch:
     """Alarms over a series. An alarm begins without a state of its own, INSUFFICIENT_DATA.
 
-    `unfilled` is how metric math takes a data point that is missing on one side.
+    `unfilled` is how metric math takes a data point that is missing. `delay_s` is how long a
+    sample is on its way, to the minute: it is not seen before.
     """
 
     def __init__(
-        self, alarms: Sequence[Alarm], series: Series, *, unfilled: Unfilled = "zero"
+        self,
+        alarms: Sequence[Alarm],
+        series: Series,
+        *,
+        unfilled: Unfilled = "zero",
+        delay_s: float = 0,
     ) -> None:
         self._series = series
         self._unfilled = unfilled
+        self._delay_s = delay_s
         self._alarms = _in_order(alarms)
         self._states: dict[str, State] = {
             alarm.full_name: "INSUFFICIENT_DATA" for alarm in self._alarms
@@ -87,6 +94,7 @@ class Watch:
                     metric.period_s,
                     start,
                     end,
+                    seen_until=end - self._delay_s,
                 )
             )
             for metric in alarm.metrics
@@ -146,6 +154,7 @@ class Watch:
             width,
             at - width,
             at,
+            seen_until=at - self._delay_s,
         )
         return (samples or 0) < enough
 

@@ -2,8 +2,15 @@
 
 A data point that is missing: CloudWatch's guide ("Using metric math") says that arithmetic between
 two series takes it for 0 where the other has one. Users report that it makes the result missing.
-Both readings can be asked for (`Unfilled`), so that an alarm can be shown to depend on neither: one
-that fills what may be missing says the same under both.
+Nor does the guide say what FILL makes of a metric without any data point in the whole range, where
+there may be no series to fill. Each reading can be asked for (`Unfilled`), so that an alarm can be
+shown to depend on none: one that fills what may be missing, and adds it up by SUM, says the same
+under all.
+
+    zero      missing data points count as 0 beside others, FILL fills whatever it is given
+    missing   a data point that is missing makes the result missing
+    empty     so it does, and FILL leaves a metric empty that has no data point at all; SUM and
+              the like pass over it
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-type Unfilled = Literal["zero", "missing"]
+type Unfilled = Literal["zero", "missing", "empty"]
 
 
 class BadExpression(ValueError):
@@ -75,7 +82,7 @@ def _one(
     if left is None and right is None:
         return None
     if left is None or right is None:
-        if unfilled == "missing":
+        if unfilled != "zero":
             return None
         left, right = left or 0.0, right or 0.0
     return work(left, right)
@@ -214,6 +221,8 @@ def _fill(arguments: Sequence[Value | str], unfilled: Unfilled, period_s: int) -
     if isinstance(value, Array):
         return Array(_series(_fill([one, filling], unfilled, period_s)) for one in value)
     points = _series(value)
+    if unfilled == "empty" and all(one is None for one in points):
+        return points
     if filling == "REPEAT":
         return _repeated(points)
     if filling == "LINEAR":

@@ -76,9 +76,12 @@ class Series:
         period_s: int,
         start: float,
         end: float,
+        *,
+        seen_until: float = math.inf,
     ) -> list[float | None]:
         """The statistic of each period from `start` to `end`, oldest first; None for a period
-        without samples. `stat` is Sum, Average, Minimum, Maximum, SampleCount or pNN.
+        without samples. `stat` is Sum, Average, Minimum, Maximum, SampleCount or pNN. Minutes
+        that end after `seen_until` count as without samples.
 
         Periods begin at `start`, which is a whole minute, as they do when an alarm looks back
         from now; graphs in the console begin at whole periods.
@@ -92,7 +95,8 @@ class Series:
             return [None] * periods
         first, width = int(start // RESOLUTION_S), period_s // RESOLUTION_S
         begins = range(first, first + periods * width, width)
-        return [_statistic(stat, _held(minutes, begin, width)) for begin in begins]
+        last = min(seen_until, end) // RESOLUTION_S
+        return [_statistic(stat, _held(minutes, begin, width, last)) for begin in begins]
 
     def metrics(self) -> Iterator[MetricName]:
         """Every metric that has a sample."""
@@ -113,11 +117,16 @@ def _key(namespace: str, name: str, dimensions: Mapping[str, str]) -> Key:
     return namespace, name, frozenset(dimensions.items())
 
 
-def _held(minutes: Mapping[int, _Minute], begin: int, width: int) -> list[_Minute]:
+def _held(minutes: Mapping[int, _Minute], begin: int, width: int, last: float) -> list[_Minute]:
+    """What there is of these minutes before the minute `last`."""
     if width == 1:
-        found = minutes.get(begin)
+        found = minutes.get(begin) if begin < last else None
         return [] if found is None else [found]
-    return [minutes[minute] for minute in range(begin, begin + width) if minute in minutes]
+    return [
+        minutes[minute]
+        for minute in range(begin, begin + width)
+        if minute in minutes and minute < last
+    ]
 
 
 def check_statistic(stat: str) -> None:

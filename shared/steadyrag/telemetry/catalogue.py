@@ -42,7 +42,7 @@ DIMENSIONS: Mapping[str, frozenset[str]] = {
 }
 """The values that each dimension may have."""
 
-MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
+MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 """The one dimension whose values settings choose, `model`: as many as models are in use."""
 
 REQUESTS = Metric("Requests", "Count", ("mode",), "answers given, by rung of the fallback ladder")
@@ -172,12 +172,12 @@ CATALOGUE: tuple[Metric, ...] = (
 )
 """All of them."""
 
-_KNOWN = frozenset(CATALOGUE)
+KNOWN = frozenset(CATALOGUE)
 
 
 def problem(metric: Metric, dimensions: Mapping[str, str]) -> str | None:
     """What is wrong with recording `metric` under these dimensions; None when nothing is."""
-    if metric not in _KNOWN:
+    if metric not in KNOWN:
         return f"{metric.name} is not in the catalogue"
     if not dimensions and not metric.dimensions:
         return None

@@ -143,7 +143,8 @@ def count(metric: Metric, value: float = 1, **dimensions: str) -> None:
     in service."""
     if not (_emitting or _listener or _strict):
         return
-    if problem := catalogue.problem(metric, dimensions):
+    plain = not (dimensions or metric.dimensions) and metric in catalogue.KNOWN  # most are
+    if not plain and (problem := catalogue.problem(metric, dimensions)):
         if _strict:
             raise UnknownMetric(problem)
         log.error("metric dropped", extra={"reason": problem})

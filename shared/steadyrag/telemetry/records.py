@@ -68,21 +68,21 @@ def publish(record: SearchRecord) -> None:
 
 
 def _line(record: SearchRecord) -> Mapping[str, Any]:
-    """The record as the fields of a log line. What there is none of is left out."""
-    usage = record.usage
-    fields = {
+    """The record as the fields of a log line, None for what there is none of."""
+    usage, results = record.usage, record.results
+    return {
         "search_id": record.search_id,
         "query": shown(record.query) if record.query else None,
         "namespace": record.namespace,
         "language": record.language,
         "caller": record.caller,
         "mode": record.mode,
-        "degraded": list(record.degraded),
+        "degraded": list(record.degraded) or None,
         "error": record.error,
         "cache": record.cache.status,
         "cache_tier": record.cache.tier,
         "cache_age_s": record.cache.age_s,
-        "top_score": max((result.score for result in record.results), default=None),
+        "top_score": max([result.score for result in results], default=None),
         "calibrated": record.calibrated,
         "answer": None if record.answer is None else shown(record.answer),
         "model": record.model,
@@ -93,18 +93,18 @@ def _line(record: SearchRecord) -> Mapping[str, Any]:
         "cost_usd": usage.cost_usd,
         "total_ms": record.total_ms,
         # Last: CloudWatch makes fields of the first 200 values of a line alone.
-        "stages": [_stage(stage) for stage in record.stages],
-        "results": [[r.id, r.document_id, r.score] for r in record.results],
+        "stages": [_stage(stage) for stage in record.stages] or None,
+        "results": [[r.id, r.document_id, r.score] for r in results] or None,
     }
-    return {name: value for name, value in fields.items() if value is not None and value != []}
 
 
 def _stage(stage: Stage) -> Mapping[str, Any]:
-    lost = {"lost": True} if stage.lost else {}
-    return {
+    said: dict[str, Any] = {
         "name": stage.name,
         "start_ms": stage.start_ms,
         "ms": stage.duration_ms,
-        **lost,
-        **stage.facts,
     }
+    if stage.lost:
+        said["lost"] = True
+    said.update(stage.facts)
+    return said

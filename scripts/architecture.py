@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from architecture_drawing import draw
 from architecture_graph import read_graph
+from written import write
 
 from infra.cloudformation import ROOT
 
@@ -15,13 +16,8 @@ PICTURES: Mapping[str, str] = {"architecture.svg": "en", "architecture.ko.svg": 
 
 def main(arguments: Sequence[str]) -> None:
     graph = read_graph()
-    for name, language in PICTURES.items():
-        path, picture = IMAGES / name, draw(graph, language)
-        if "--check" not in arguments:
-            path.write_text(picture, encoding="utf-8")
-            print(f"wrote {path.relative_to(ROOT)}")
-        elif not path.exists() or path.read_text(encoding="utf-8") != picture:
-            sys.exit(f"{path.relative_to(ROOT)} is stale: make docs")
+    pictures = {IMAGES / name: draw(graph, language) for name, language in PICTURES.items()}
+    write(pictures, arguments)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dashboard_alarms import of_topic
@@ -13,6 +12,7 @@ from dashboard_docs import PAGE, page
 from dashboard_graphs import COLUMNS, alarm_states, laid_out, placed, text
 from dashboard_lines import FUNCTIONS
 from dashboard_rows import ROWS
+from written import write
 
 from infra.cloudformation import ROOT
 
@@ -99,13 +99,7 @@ def _parameters(held: str) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    written: Mapping[Path, str] = {TEMPLATE: dashboard_template(), PAGE: page()}
-    for path, said in written.items():
-        if "--check" not in arguments:
-            path.write_text(said, encoding="utf-8")
-            print(f"wrote {path.relative_to(ROOT)}")
-        elif not path.exists() or path.read_text(encoding="utf-8") != said:
-            sys.exit(f"{path.relative_to(ROOT)} is stale: make docs")
+    write({TEMPLATE: dashboard_template(), PAGE: page()}, arguments)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from written import write
 
 from infra.cloudformation import ROOT, Template, shown
 from infra.stack import FUNCTION, template
@@ -294,11 +295,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    if "--check" not in arguments:
-        PAGE.write_text(page(), encoding="utf-8")
-        print(f"wrote {PAGE.relative_to(ROOT)}")
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
-        sys.exit(f"{PAGE.relative_to(ROOT)} is stale: make docs")
+    write({PAGE: page()}, arguments)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Fixtures for every folder of tests."""
 
 import asyncio
+import io
+import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +20,7 @@ from servers import (
     valkey_server,
     valkey_tls,
 )
-from steadyrag.telemetry import metrics
+from steadyrag.telemetry import log, metrics
 
 __all__ = [
     "certificates",
@@ -51,6 +54,18 @@ def no_loop_left_open() -> Iterator[None]:
             return
     asyncio.set_event_loop(None)
     left.close()
+
+
+@pytest.fixture
+def printed_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What a process prints as its log and its records, DEBUG lines included; nothing of it is
+    left to the next test."""
+    ours, stream = logging.getLogger("steadyrag"), io.StringIO()
+    before = ours.handlers, ours.level, ours.propagate, log._handler
+    monkeypatch.setattr(sys, "stderr", stream)
+    log.configure("DEBUG")
+    yield stream
+    ours.handlers, ours.level, ours.propagate, log._handler = before
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,6 @@ import json
 import logging
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
 from typing import get_args
 
 import pytest
@@ -75,18 +73,6 @@ GROUPS = {
 each_name = pytest.mark.parametrize("name", NAMES)
 
 
-@pytest.fixture
-def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What functions print as their log."""
-    ours, stream = logging.getLogger("steadyrag"), io.StringIO()
-    before = ours.handlers, ours.level, ours.propagate
-    monkeypatch.setattr(sys, "stderr", stream)
-    log.configure()
-    yield stream
-    ours.handlers, ours.level, ours.propagate = before
-    log._handler = None
-
-
 def groups(name: str) -> set[str]:
     """The log groups that a runbook looks into first."""
     before = section(runbook(name), "Look first").split("```text")[0]
@@ -108,13 +94,13 @@ def test_queries_look_into_groups_that_there_are(name: str) -> None:
 
 
 @each_name
-def test_queries_ask_for_fields_that_the_lines_have(name: str, printed: io.StringIO) -> None:
+def test_queries_ask_for_fields_that_the_lines_have(name: str, printed_log: io.StringIO) -> None:
     with log.request("id"):
         try:
             raise ValueError
         except ValueError:
             logging.getLogger("steadyrag.test").exception("broke")
-    formatted = json.loads(printed.getvalue()).keys()
+    formatted = json.loads(printed_log.getvalue()).keys()
     stage = dict(ROOT_TEMPLATE.of_type("AWS::Serverless::Api"))["Api"]["AccessLogSetting"]
     there = {
         "lambda": formatted | logged.fields() | FIELDS_OF_LAMBDA,
@@ -133,13 +119,13 @@ def test_queries_look_for_messages_that_are_logged(name: str) -> None:
         assert any(part in message for message in logged.messages())
 
 
-def test_queries_find_how_long_each_stage_took(printed: io.StringIO) -> None:
+def test_queries_find_how_long_each_stage_took(printed_log: io.StringIO) -> None:
     stages = [Stage(stage, 1.5, 20.25, facts={"reason": "x"}) for stage in SHARES]
     records.publish(SearchRecord("id", 0.0, "", stages=stages, total_ms=30))
     looked = [p for name in NAMES for p in re.findall(r"parse @message /(.*)/", query(name))]
     assert looked
     for pattern in looked:
-        found = re.search(pattern.replace("(?<", "(?P<"), printed.getvalue())
+        found = re.search(pattern.replace("(?<", "(?P<"), printed_log.getvalue())
         assert found is not None
         assert found[1] == "20.25"
 

@@ -218,6 +218,16 @@ def test_scores_that_are_not_calibrated_warn_that_an_alarm_is_blind(deployment):
             assert named in do
 
 
+def test_a_model_whose_price_nobody_knows_warns_that_its_cost_is_overlooked(deployment):
+    assert one(deployment.environment, "prices")[0] == "ok"
+    new = {"STEADYRAG_CHAT_FALLBACK_MODEL": "gpt-9-nova"}
+    status, said, do = one(deployment.environment | new, "prices")
+    assert status == "warn"
+    assert "gpt-9-nova" in said
+    assert "cost-forecast" in said
+    assert "prices.py" in do
+
+
 def test_a_dimension_that_the_index_does_not_have_is_said_by_schema(deployment):
     environment = deployment.environment | {"STEADYRAG_EMBEDDING_DIMENSION": "512"}
     status, said, do = one(environment, "index schema")

@@ -21,7 +21,6 @@ from steadyrag.documents import DocumentParts
 from steadyrag.domain.documents import UnreadableDocument
 from steadyrag.domain.errors import Unavailable
 from steadyrag.settings import load
-from steadyrag.telemetry import log
 from steadyrag.wiring.readiness import probes
 from steadyrag.wiring.service import build
 
@@ -82,15 +81,10 @@ def echoing() -> Iterator[Mapping[str, str]]:
 
 
 @pytest.fixture
-def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What is printed, with `STEADYRAG_LOG_LEVEL=DEBUG`."""
-    logger, stream = logging.getLogger("steadyrag"), io.StringIO()
-    before = logger.handlers, logger.level, logger.propagate
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(sys, "stdout", stream)
-    log.configure("DEBUG")
-    yield stream
-    logger.handlers, logger.level, logger.propagate = before
+def printed(printed_log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is printed anywhere."""
+    monkeypatch.setattr(sys, "stdout", printed_log)
+    return printed_log
 
 
 def no_secret_in(printed: str) -> None:

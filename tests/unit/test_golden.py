@@ -3,8 +3,6 @@
 import asyncio
 import io
 import json
-import logging
-import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,7 +34,7 @@ from steadyrag.golden import GoldenParts, add, ask_golden, keep, watch_golden
 from steadyrag.golden_sets import GoldenSets
 from steadyrag.resilience.breakers import Breakers
 from steadyrag.search import Options, Service
-from steadyrag.telemetry import log, metrics, records
+from steadyrag.telemetry import metrics, records
 from steadyrag.telemetry.metrics import collecting
 
 PASSAGES = {
@@ -101,18 +99,8 @@ def emitting() -> Iterator[None]:
     metrics.configure("off")
 
 
-@pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    ours, stream = logging.getLogger("steadyrag"), io.StringIO()
-    before = ours.handlers, ours.level, ours.propagate
-    monkeypatch.setattr(sys, "stderr", stream)
-    log.configure()
-    yield stream
-    ours.handlers, ours.level, ours.propagate = before
-
-
-def lines(logged: io.StringIO, message: str) -> list[dict[str, Any]]:
-    said = [json.loads(line) for line in logged.getvalue().splitlines()]
+def lines(printed_log: io.StringIO, message: str) -> list[dict[str, Any]]:
+    said = [json.loads(line) for line in printed_log.getvalue().splitlines()]
     return [line for line in said if line["message"] == message]
 
 
@@ -137,7 +125,7 @@ async def test_questions_that_find_their_documents_are_counted_and_none_is_lost(
     assert await rig.standing(CAPITAL) == Standing(1, 10_000.0)
 
 
-async def test_a_document_that_is_gone_is_lost_until_it_is_back(rig, capsys, logged):
+async def test_a_document_that_is_gone_is_lost_until_it_is_back(rig, capsys, printed_log):
     await rig.watch()
     await rig.fill(**{name: text for name, text in PASSAGES.items() if name != "seoul"})
     rig.clock.passes(3600)
@@ -153,26 +141,26 @@ async def test_a_document_that_is_gone_is_lost_until_it_is_back(rig, capsys, log
     assert await rig.standing(CAPITAL) == Standing(1, 20_800.0)
 
 
-async def test_a_lost_question_is_logged_with_both_ranks_and_without_its_text(rig, logged):
+async def test_a_lost_question_is_logged_with_both_ranks_and_without_its_text(rig, printed_log):
     await rig.watch()
     twins = {f"seoul-{n}": f"{PASSAGES['seoul']} {CAPITAL.text}" for n in range(3)}
     await rig.fill(**twins, **PASSAGES)
     rig.clock.passes(3600)
     await rig.watch()
-    (line,) = lines(logged, "golden question lost")
+    (line,) = lines(printed_log, "golden question lost")
     assert line["rank"] > CAPITAL.top_k
     assert line["rank_before"] == 1
     assert (line["document_id"], line["namespace"]) == ("seoul", "default")
     assert (line["question_id"], line["lost_since"]) == (CAPITAL.id, 13_600.0)
     assert line["question"].startswith("hmac:")
-    assert "capital" not in logged.getvalue()
+    assert "capital" not in printed_log.getvalue()
 
 
-async def test_the_text_is_shown_where_the_setting_shows_it(rig, logged, monkeypatch):
+async def test_the_text_is_shown_where_the_setting_shows_it(rig, printed_log, monkeypatch):
     monkeypatch.setattr(records, "_text", "full")
     await rig.fill(paris=PASSAGES["paris"], bread=PASSAGES["bread"])
     await rig.watch()
-    (line,) = lines(logged, "golden question lost")
+    (line,) = lines(printed_log, "golden question lost")
     assert line["question"] == CAPITAL.text
     assert "rank_before" not in line
 
@@ -187,7 +175,7 @@ async def test_the_text_is_shown_where_the_setting_shows_it(rig, logged, monkeyp
     ],
 )
 async def test_a_question_that_loses_a_stage_is_neither_found_nor_lost(
-    rig, capsys, logged, part, method, stage
+    rig, capsys, printed_log, part, method, stage
 ):
     await rig.watch()
     counted(capsys)
@@ -196,16 +184,16 @@ async def test_a_question_that_loses_a_stage_is_neither_found_nor_lost(
     await rig.watch()
     assert golden_counts(capsys) == ([0.0], [0.0])
     assert await rig.standing(CAPITAL) == Standing(1, 10_000.0)
-    assert lines(logged, "golden questions asked")[-1]["missing"] == [stage]
+    assert lines(printed_log, "golden questions asked")[-1]["missing"] == [stage]
 
 
-async def test_a_lost_question_stays_lost_while_it_can_not_be_asked(rig, capsys, logged):
+async def test_a_lost_question_stays_lost_while_it_can_not_be_asked(rig, capsys, printed_log):
     await rig.fill(paris=PASSAGES["paris"], bread=PASSAGES["bread"])
     await rig.watch()
     rig.embedder.fail(Unavailable("embedding", "503"))
     await rig.watch()
     assert golden_counts(capsys) == ([2.0, 0.0], [1.0, 1.0])
-    assert len(lines(logged, "golden question lost")) == 1
+    assert len(lines(printed_log, "golden question lost")) == 1
 
 
 async def test_an_empty_index_has_lost_them_all(rig, capsys):
@@ -214,18 +202,18 @@ async def test_an_empty_index_has_lost_them_all(rig, capsys):
     assert golden_counts(capsys) == ([2.0], [2.0])
 
 
-async def test_no_question_counts_as_a_search(rig, capsys, logged):
+async def test_no_question_counts_as_a_search(rig, capsys, printed_log):
     await rig.watch()
     printed = counted(capsys)
     assert not printed.keys() & {"Requests", "Latency", "CacheHit", "Degraded", "TopRelevance"}
-    assert not lines(logged, "search")
+    assert not lines(printed_log, "search")
     assert not rig.generator.calls
 
 
-async def test_where_there_is_no_set_nothing_is_printed_after_one_listing(capsys, logged):
+async def test_where_there_is_no_set_nothing_is_printed_after_one_listing(capsys, printed_log):
     rig = Rig()
     await rig.watch()
-    assert capsys.readouterr().out == logged.getvalue() == ""
+    assert capsys.readouterr().out == printed_log.getvalue() == ""
     assert rig.bucket.calls == {"objects": 1}
     assert not rig.embedder.calls
 
@@ -293,12 +281,12 @@ async def test_four_are_asked_at_once_and_no_more(rig):
     assert most == 4
 
 
-async def test_a_set_that_can_not_be_read_stops_no_other(rig, capsys, logged):
+async def test_a_set_that_can_not_be_read_stops_no_other(rig, capsys, printed_log):
     key = questions_key("broken")
     await rig.bucket.put(key, b'{"questions": [{"question": "Where?"}]}', Attributes())
     await rig.watch()
     assert golden_counts(capsys) == ([2.0], [0.0])
-    (line,) = lines(logged, "golden set not read")
+    (line,) = lines(printed_log, "golden set not read")
     assert line["namespace"] == "broken"
     assert "golden/broken.json: questions.0" in line["reason"]
     for asked_for in ("broken", None):
@@ -308,13 +296,13 @@ async def test_a_set_that_can_not_be_read_stops_no_other(rig, capsys, logged):
         await rig.parts.sets.put("broken", CAPITAL)
 
 
-async def test_neither_does_one_that_went_since_the_listing(rig, capsys, logged):
+async def test_neither_does_one_that_went_since_the_listing(rig, capsys, printed_log):
     """S3 calls it forbidden where the role may not list what isn't there."""
     await rig.parts.sets.put("another", CAPITAL)
     rig.bucket.fail(Refused("s3", "403 Forbidden"), on="fetch", times=1)
     await rig.watch()
     assert golden_counts(capsys) == ([2.0], [0.0])
-    (line,) = lines(logged, "golden set not read")
+    (line,) = lines(printed_log, "golden set not read")
     assert line["namespace"] == "another"
     rig.bucket.fail(Refused("s3", "403 Forbidden"), on="fetch", times=1)
     with pytest.raises(Refused):
@@ -340,11 +328,11 @@ async def test_standings_that_nobody_can_read_are_written_anew(rig):
     assert await rig.standing(CAPITAL) == Standing(1, 10_000.0)
 
 
-async def test_what_can_not_be_kept_is_counted_all_the_same(rig, capsys, logged):
+async def test_what_can_not_be_kept_is_counted_all_the_same(rig, capsys, printed_log):
     rig.bucket.fail(Unavailable("s3", "503"), on="replace")
     await rig.watch()
     assert golden_counts(capsys) == ([2.0], [0.0])
-    assert lines(logged, "golden standings not kept")
+    assert lines(printed_log, "golden standings not kept")
 
 
 async def test_adding_says_the_rank_and_takes_no_question_that_is_lost(rig):

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from steadyrag.api.search_record import REFUSALS_A_MINUTE, Recording
 from steadyrag.domain.errors import InvalidInput
 from steadyrag.domain.models import CacheInfo, Stage, Usage
 from steadyrag.domain.records import SearchRecord
-from steadyrag.telemetry import log, records
+from steadyrag.telemetry import records
 
 QUESTION = "Who answers mina@example.com?"
 
@@ -32,18 +31,12 @@ class Left:
 
 
 @pytest.fixture
-def left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Left]:
-    stream, ours = io.StringIO(), logging.getLogger("steadyrag")
-    before = ours.handlers, ours.level, ours.propagate
-    monkeypatch.setattr(sys, "stderr", stream)
-    log.configure("WARNING")
-    found = Left(stream)
+def left(printed_log: io.StringIO) -> Iterator[Left]:
+    found = Left(printed_log)
     records.subscribe(found.heard.append)
     yield found
     records.subscribe(None)
     records.configure("hash")
-    log._handler = None
-    ours.handlers, ours.level, ours.propagate = before
 
 
 def recording(at: float = 0.0, text: str = QUESTION) -> Recording:
@@ -53,6 +46,7 @@ def recording(at: float = 0.0, text: str = QUESTION) -> Recording:
 
 
 def test_the_record_is_printed_whatever_the_level(left: Left) -> None:
+    logging.getLogger("steadyrag").setLevel(logging.ERROR)
     recording().answered(an_answer())
     (line,) = left.lines()
     assert (line["message"], line["search_id"], line["mode"]) == ("search", "first", "full")

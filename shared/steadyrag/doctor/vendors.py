@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from steadyrag.doctor.checking import Check, Finding, Findings, fail, lost, ok, 
 from steadyrag.domain.errors import DependencyError
 from steadyrag.domain.models import Chunk, Hit, Question
 from steadyrag.domain.ports import Embedder, Generator, Index, Reranker
+from steadyrag.domain.prices import AS_OF, MODELS
 
 type Reason = Callable[[DependencyError], str | None]
 """Why a vendor refused: key, permission, quota, busy, unknown, dimension; or None."""
@@ -104,6 +105,21 @@ def reranker(ranker: Reranker, reason: Reason, *, model: str) -> Check:
         look,
         partial(refused, reason, vendor="Pinecone", setting="STEADYRAG_RERANK_MODEL", what=model),
     )
+
+
+def prices(models: Iterable[str]) -> Check:
+    """Whether what `models` cost is known."""
+
+    async def look() -> Finding:
+        if unknown := [model for model in models if model not in MODELS]:
+            return warn(
+                f"no price is known for {', '.join(unknown)}: answers have no cost, and the "
+                "alarm cost-forecast overlooks what it costs",
+                do="add it to shared/steadyrag/domain/prices.py, or use a model that is there",
+            )
+        return ok(f"of {AS_OF}")
+
+    return Check("prices", look)
 
 
 def calibration(fitted: str | None, *, model: str) -> Check:

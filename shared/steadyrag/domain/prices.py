@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 AS_OF = date(2026, 11, 25)
-"""When the tables below were last compared with the vendors' pages."""
+"""When the prices of models were last compared with OpenAI's pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ MODELS: Mapping[str, ModelPrice] = {
     "text-embedding-ada-002": ModelPrice(0.10),
     "gpt-6-luna": ModelPrice(0.10, 0.50),
     "gpt-6.1-terra": ModelPrice(1.00, 5.00),
+    "gpt-6-sol": ModelPrice(2.00, 10.00),
     "gpt-6.1-sol": ModelPrice(2.00, 10.00),
+    "gpt-6.2-sol": ModelPrice(2.00, 10.00),
     "gpt-4o-mini": ModelPrice(0.15, 0.60),
     "gpt-4o": ModelPrice(2.50, 10.00),
 }
@@ -35,7 +37,8 @@ MODELS: Mapping[str, ModelPrice] = {
 this."""
 
 RERANK_USD = 0.002
-"""One call of a reranker hosted by Pinecone (pinecone.io/pricing)."""
+"""One call of a reranker hosted by Pinecone, $2 for a thousand as its price list had it in 2025.
+The most of a search's cost: compare it with your own bill."""
 
 
 @dataclass(frozen=True, slots=True)

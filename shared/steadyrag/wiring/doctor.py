@@ -154,7 +154,16 @@ def _vendors(settings: Settings, opened: AsyncExitStack) -> list[Check]:
         if generator is not None:
             opened.push_async_callback(generator.aclose)
             checks.append(vendors.chat(name, generator, reason, setting=setting))
+    if asked := _priced(settings):
+        checks.append(vendors.prices(asked))
     return checks
+
+
+def _priced(settings: Settings) -> list[str]:
+    """The models that a vendor is paid for."""
+    embedding = [settings.embedding_model] if settings.embedder == "openai" else []
+    chat = [settings.chat_model, settings.chat_fallback_model]
+    return embedding + [m for m in chat if m and settings.generator == "openai"]
 
 
 def _keys(settings: Settings) -> list[Check]:

@@ -17,6 +17,7 @@ import logging
 import os
 import platform
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +95,18 @@ def measure(drain: Callable[[], None]) -> dict[str, float]:
     figures = {name: round(median(values), 1) for name, values in took.items()}
     pairs = zip(took["all of it"], took["none of it"], strict=True)
     figures["telemetry_us"] = round(median(a - b for a, b in pairs), 1)
+    figures["sdk_import_ms"] = round(median(_sdk_import_ms() for _ in range(5)), 1)
     return figures
+
+
+def _sdk_import_ms() -> float:
+    """Processor time of importing AWS's SDK for X-Ray after all that a search imports."""
+    code = (
+        "import steadyrag.api.search, steadyrag.telemetry.xray, time; began = time.process_time();"
+        "import aws_xray_sdk.core; print((time.process_time() - began) * 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def _nothing(*_: object) -> None:
@@ -224,6 +236,7 @@ def _show(figures: Mapping[str, float]) -> None:
     print(f"\ntelemetry: {figures['telemetry_us']:.1f} (at most {MOST_US:.0f})")
     ratio = figures["plain"] / figures["telemetry_us"]
     print(f"Powertools, plainly used: {figures['plain']:.1f}, {ratio:.1f} times that")
+    print(f"importing AWS's SDK for X-Ray, which is not used: {figures['sdk_import_ms']:.0f} ms")
 
 
 if __name__ == "__main__":

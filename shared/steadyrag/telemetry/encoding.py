@@ -1,5 +1,4 @@
-"""JSON for lines and datagrams. A search writes three of them, and `json` takes as long for these
-as everything else about them together."""
+"""JSON for lines and datagrams, of which each search writes three."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ class _Document:
 
     def emf(self, service: str) -> Mapping[str, Any]:
         """In EMF, as Powertools writes it, but with a directive for each set of dimensions. Its
-        own `Metrics` know one set, and keep and check each value again: with one of them for
-        each set they take twice the time of everything else here."""
+        own `Metrics` know one set: there would be one of them for each, with a line of its own,
+        and each would keep and check every value again."""
         document = _powertools().serialize_metric_set(
             metrics=self.metrics, dimensions={**self.dimensions, "service": service}
         )

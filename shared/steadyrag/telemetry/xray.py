@@ -3,8 +3,8 @@
 Each is sent by itself when it closes, with its parent's id: one UDP datagram, which nobody
 waits for. Documents and header are as X-Ray's developer guide has them ("segment documents",
 "tracing header"). Without AWS's SDK, which keeps its stack of open subsegments by thread, where
-tasks that run side by side become each other's children, and takes longer to import than all
-else that a search needs.
+tasks that run side by side become each other's children, and whose import is paid for by every
+cold start.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _printed(level: int) -> Callable[[logging.LogRecord], bool]:
 
 
 class _Formatter(LambdaPowertoolsFormatter):
-    """Lines with the fields and times of Powertools, put together without its passes over every field."""
+    """Lines with the fields and times of Powertools, put together in fewer passes."""
 
     def __init__(self, **always: str | None) -> None:
         super().__init__()
